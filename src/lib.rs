@@ -1,0 +1,2 @@
+//! Ferry's library; see `README.md` for what Ferry is and `docs/` for its reference.
+pub mod model;

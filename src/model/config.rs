@@ -1,0 +1,175 @@
+//! The configuration, validated: every name resolved, every value in range.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::world::words;
+use super::{BackendName, LinkType, Metered, Strategy, StrategyName};
+
+/// The whole configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// `[device]`
+    pub device: Device,
+    /// `[backend.NAME]`, the first of which `Network` on D-Bus speaks for.
+    pub backends: BTreeMap<BackendName, BackendConfig>,
+    /// `[strategy.NAME]`, the shipped ones included.
+    pub strategies: BTreeMap<StrategyName, Strategy>,
+    /// `[network]`
+    pub network: NetworkConfig,
+    /// `[store]`
+    pub store: StoreConfig,
+    /// `[limits]`
+    pub limits: Limits,
+    /// `[access]`
+    pub access: Access,
+}
+
+impl Config {
+    /// The strategy of this name, or of the other name under which apps know it.
+    pub fn strategy(&self, name: &str) -> Option<&Strategy> {
+        let name = match name {
+            "metadata_update" => "metadata",
+            "photo_upload" => "photo",
+            own => own,
+        };
+        self.strategies.get(&StrategyName::new(name).ok()?)
+    }
+}
+
+/// `[device]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// How servers know this device; the host name by default.
+    pub name: String,
+}
+
+words!(
+    /// What speaks to a backend.
+    BackendKind {
+        /// A JSON endpoint, `docs/http-backend.md`.
+        Http = "http",
+    }
+);
+
+words!(
+    /// How an `http` backend answers.
+    AnswerMode {
+        /// An outcome an item, `docs/http-backend.md`.
+        Items = "items",
+        /// One item a request; the status is the outcome.
+        Status = "status",
+    }
+);
+
+/// Where a secret is read from, anew for each attempt that finds it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Credential {
+    /// A systemd credential of this name, in `$CREDENTIALS_DIRECTORY`.
+    Systemd(String),
+    /// A file.
+    File(PathBuf),
+}
+
+/// How the secret goes on the wire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderToken {
+    /// `Authorization: Bearer TOKEN` (RFC 6750).
+    Bearer,
+    /// A header of this name with the token as its value.
+    Header(String),
+}
+
+/// `[backend.NAME]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BackendConfig {
+    /// What speaks to it.
+    pub kind: BackendKind,
+    /// Absolute `http` or `https` URL without user, password or fragment.
+    pub url: String,
+    /// The secret; a systemd credential that is absent sends none.
+    pub credential: Option<Credential>,
+    /// How the secret is sent.
+    pub token: HeaderToken,
+    /// A PEM file of roots that are trusted instead of the system's.
+    pub ca_file: Option<PathBuf>,
+    /// An HTTP proxy's URL.
+    pub proxy: Option<String>,
+    /// How it answers.
+    pub answer: AnswerMode,
+    /// Whether bodies over 1 KiB are sent gzipped.
+    pub gzip: bool,
+    /// The most time for DNS, TCP and TLS.
+    pub connect_timeout: Duration,
+    /// The most time between two reads of the answer.
+    pub read_timeout: Duration,
+    /// The most time for a whole request.
+    pub request_timeout: Duration,
+}
+
+/// `[network]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NetworkConfig {
+    /// `[[network.interface]]`: the first that matches an interface's name decides.
+    pub interfaces: Vec<InterfaceRule>,
+}
+
+/// `[[network.interface]]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InterfaceRule {
+    /// A pattern of the interface's name, `*` and `?` as in a shell.
+    pub pattern: String,
+    /// What kind of link it is.
+    pub link: Option<LinkType>,
+    /// Whether its bytes cost money.
+    pub metered: Option<Metered>,
+}
+
+/// `[store]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// How long done and cancelled tasks are kept.
+    pub keep_done: Duration,
+    /// Bytes kept aside so that ends are recorded on a full disk.
+    pub reserve: u64,
+}
+
+/// `[limits]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The most attempts at once, at least 2: one slot is kept free of files.
+    pub max_concurrent: usize,
+    /// The longest backoff of a task or backend.
+    pub backoff_cap: Duration,
+    /// The largest payload of a task, in bytes.
+    pub payload: usize,
+    /// The deepest nesting of a payload.
+    pub payload_depth: usize,
+    /// The most items of a batch call.
+    pub batch_items: usize,
+    /// The largest batch call, in payload bytes.
+    pub batch_bytes: usize,
+    /// What one owner may hold.
+    pub quotas: Quotas,
+}
+
+/// What one owner may hold; one `app` of it, half of that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Tasks that are not done or cancelled.
+    pub tasks: u64,
+    /// Payload bytes of those.
+    pub bytes: u64,
+    /// Connections that subscribe.
+    pub subscribers: usize,
+}
+
+/// `[access]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Access {
+    /// Users who may all, beside root.
+    pub admin_uids: BTreeSet<u32>,
+    /// Groups whose members may all.
+    pub admin_gids: BTreeSet<u32>,
+}

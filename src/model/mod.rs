@@ -1,0 +1,27 @@
+//! Floor 0: the words of Ferry. Plain types without I/O and without serde; every other module speaks them.
+
+mod answer;
+mod config;
+mod event;
+mod ids;
+mod moment;
+mod status;
+mod strategy;
+mod task;
+mod world;
+
+pub use answer::{Answer, Cut, ItemOutcome, ItemResult};
+pub use config::{
+    Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
+    NetworkConfig, Quotas, StoreConfig,
+};
+pub use event::{StoreNews, TaskChange};
+pub use ids::{AttemptId, BackendName, LaneId, NotAName, NotAnId, Owner, StrategyName, TaskId};
+pub use moment::{Moment, Now, WallTime};
+pub use status::{ManagerState, Pause, Status, StrategyStatus};
+pub use strategy::{BatteryFloor, Conditions, Kind, NetworkNeed, Overrides, Strategy};
+pub use task::{
+    Claimed, Counts, CountsByStrategy, Enqueued, Failure, Filter, HistoryEntry, LaneSummary, NewTask, OnExisting, Page,
+    Settlement, Standing, State, Task, TaskError, TaskResult,
+};
+pub use world::{Assume, Block, Connectivity, LinkType, Metered, Network, Power, Reason, World};

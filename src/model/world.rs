@@ -1,0 +1,250 @@
+//! What is true of the device: its network and power, and the reasons they give to wait.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{BackendName, WallTime};
+
+macro_rules! words {
+    ($(#[$doc:meta])* $Name:ident { $($(#[$vdoc:meta])* $Variant:ident = $word:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $Name { $($(#[$vdoc])* $Variant,)+ }
+
+        impl $Name {
+            /// All values, in the order of their definition.
+            pub const ALL: &[Self] = &[$(Self::$Variant,)+];
+
+            /// The word used in config and on D-Bus.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$Variant => $word,)+ }
+            }
+
+            /// Reads the word; `None` for any other.
+            pub fn parse(text: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == text)
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+words!(
+    /// The kind of link a route leaves by.
+    LinkType {
+        /// Wi-Fi.
+        Wifi = "wifi",
+        /// A cable.
+        Ethernet = "ethernet",
+        /// A modem.
+        Cellular = "cellular",
+        /// Anything else: loopback, a tunnel whose carrier is unknown.
+        Other = "other",
+        /// No link.
+        None = "none",
+    }
+);
+
+words!(
+    /// Whether bytes cost money, in NetworkManager's words.
+    Metered {
+        /// Nobody knows.
+        Unknown = "unknown",
+        /// Said to be metered.
+        Yes = "yes",
+        /// Said not to be.
+        No = "no",
+        /// Taken to be metered from its type.
+        GuessYes = "guess-yes",
+        /// Taken not to be metered from its type.
+        GuessNo = "guess-no",
+    }
+);
+
+words!(
+    /// How far the network reaches.
+    Connectivity {
+        /// Not probed.
+        Unknown = "unknown",
+        /// No link.
+        None = "none",
+        /// A captive portal answers for everyone.
+        Portal = "portal",
+        /// A link without the internet.
+        Limited = "limited",
+        /// The internet.
+        Full = "full",
+    }
+);
+
+words!(
+    /// A missing condition: why a task does not go now.
+    Reason {
+        /// No route.
+        Offline = "offline",
+        /// A route, but the probe got no answer.
+        NoInternet = "no-internet",
+        /// A captive portal answers.
+        CaptivePortal = "captive-portal",
+        /// The link is metered.
+        Metered = "metered",
+        /// The link is roaming.
+        Roaming = "roaming",
+        /// The link is neither wifi nor ethernet.
+        NotWifi = "not-wifi",
+        /// No external power.
+        NotCharging = "not-charging",
+        /// The battery is below the floor.
+        LowBattery = "low-battery",
+        /// Power-save mode is on.
+        PowerSave = "power-save",
+        /// The day's metered bytes are spent.
+        Budget = "budget",
+        /// Outside the strategy's hours.
+        Window = "window",
+        /// The wall clock is older than this build.
+        Clock = "clock",
+        /// Waiting after a failed attempt.
+        Backoff = "backoff",
+        /// Waiting for another task.
+        Order = "order",
+        /// All slots are taken.
+        Concurrency = "concurrency",
+        /// Paused by an admin.
+        Paused = "paused",
+        /// Held by an app.
+        Held = "held",
+        /// The device is going to sleep.
+        Suspending = "suspending",
+        /// The backend refused our credential.
+        BackendAuth = "backend-auth",
+        /// The backend's certificate is not trusted.
+        BackendTls = "backend-tls",
+        /// The backend does not answer, or not sensibly.
+        BackendDown = "backend-down",
+        /// The backend's URL is wrong.
+        BackendConfig = "backend-config",
+        /// The strategy names no backend.
+        NoBackend = "no-backend",
+    }
+);
+
+/// One row of an explanation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The missing condition.
+    pub reason: Reason,
+    /// Since when it has been missing; zero if unknown.
+    pub since: WallTime,
+    /// What would clear it, as a person would say it.
+    pub clears: String,
+    /// Details by name, as text (`interface`, `until`, `waiting_for`, `url`, …).
+    pub detail: BTreeMap<String, String>,
+}
+
+/// The network as one backend's traffic sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Network {
+    /// A usable route exists.
+    pub connected: bool,
+    /// The kind of link it leaves by.
+    pub link: LinkType,
+    /// The interface's name, empty without a route.
+    pub interface: String,
+    /// How far it reaches.
+    pub connectivity: Connectivity,
+    /// Whether bytes cost money.
+    pub metered: Metered,
+    /// Whether the modem is roaming.
+    pub roaming: bool,
+    /// The Wi-Fi network's name, empty if there is none or it is unknown.
+    pub ssid: String,
+    /// Signal strength in percent, 0 if unknown.
+    pub strength: u32,
+    /// Frequency in MHz, 0 if unknown.
+    pub frequency: u32,
+    /// The interface's address and prefix (`192.0.2.7/24`), empty if unknown.
+    pub subnet: String,
+}
+
+impl Network {
+    /// No link at all.
+    pub fn none() -> Self {
+        Self {
+            connected: false,
+            link: LinkType::None,
+            interface: String::new(),
+            connectivity: Connectivity::None,
+            metered: Metered::Unknown,
+            roaming: false,
+            ssid: String::new(),
+            strength: 0,
+            frequency: 0,
+            subnet: String::new(),
+        }
+    }
+}
+
+/// The device's power.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Power {
+    /// A charger is plugged in, or there is no battery.
+    pub external: bool,
+    /// The battery's charge in percent, if there is a battery.
+    pub battery_percent: Option<f64>,
+    /// Power-save mode is on.
+    pub power_save: bool,
+}
+
+impl Power {
+    /// A machine without a battery: always on external power.
+    pub fn mains() -> Self {
+        Self { external: true, battery_percent: None, power_save: false }
+    }
+}
+
+/// All that is true of the device at once. Senses write parts of it; the scheduler reads it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct World {
+    /// The network by backend.
+    pub networks: BTreeMap<BackendName, Network>,
+    /// Power, until it is sensed: mains.
+    pub power: Power,
+    /// The wall clock is older than this build, so dates mean nothing.
+    pub clock_unset: bool,
+    /// Senses that fail now, by name; a failing sense is never taken for good news.
+    pub failing: BTreeSet<&'static str>,
+}
+
+impl World {
+    /// Before any sense has spoken: offline.
+    pub fn unknown() -> Self {
+        Self { networks: BTreeMap::new(), power: Power::mains(), clock_unset: false, failing: BTreeSet::new() }
+    }
+}
+
+/// What-if: each value given stands in for the sensed one when a task is explained.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Assume {
+    /// A route exists (`connected`).
+    pub connected: Option<bool>,
+    /// The kind of link (`type`); any but `none` implies a route.
+    pub link: Option<LinkType>,
+    /// Whether bytes cost money (`metered`).
+    pub metered: Option<Metered>,
+    /// Whether the modem roams (`roaming`).
+    pub roaming: Option<bool>,
+    /// How far the network reaches (`connectivity`).
+    pub connectivity: Option<Connectivity>,
+    /// Whether a charger is plugged in (`external_power`).
+    pub external_power: Option<bool>,
+    /// The battery's percentage (`battery_percent`).
+    pub battery_percent: Option<f64>,
+    /// Whether power-save mode is on (`power_save`).
+    pub power_save: Option<bool>,
+}
