@@ -1,1 +1,2 @@
-fn main(){}
+//! `ferryctl`: the entry only.
+fn main() {}

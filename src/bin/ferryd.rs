@@ -1,1 +1,2 @@
-fn main(){}
+//! `ferryd`: the entry only.
+fn main() {}

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# All tests. Arguments go to `cargo test` (e.g. `bash tests/all.sh --test link`).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tests/setup.sh
+need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd python3 python3 unshare util-linux
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+status=0
+cargo test --locked "$@" 2>&1 | tee "$log" || status=$?
+# One line for the whole run: cargo prints one a binary.
+awk '/^test result:/ { passed += $4; failed += $6 } END { printf "%d passed, %d failed\n", passed, failed }' "$log"
+exit "$status"
