@@ -15,4 +15,5 @@
 //! asks for a claim → `store` hands rows over → `backend` makes one attempt → `schedule` decides what the answer means →
 //! `store` writes it down → `bus` tells the owner.
 
+pub mod config;
 pub mod model;

@@ -1,0 +1,129 @@
+//! Text that must have a certain form: names of users, credentials and headers, URLs, patterns.
+
+use std::path::PathBuf;
+
+use reqwest::Url;
+
+use super::Host;
+
+/// Somebody who may all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admin {
+    User(u32),
+    Group(u32),
+}
+
+/// Reads `NAME`, `UID`, `group:NAME` or `group:GID`.
+pub(super) fn admin(text: &str, host: &Host) -> Result<Admin, String> {
+    let (name, kind, numbers) = match text.strip_prefix("group:") {
+        Some(group) => (group, "group", &host.groups),
+        None => (text, "user", &host.users),
+    };
+    let number = name.parse().ok().or_else(|| numbers.get(name).copied());
+    let number =
+        number.ok_or_else(|| format!("there is no {kind} {name:?} here (write NAME, UID, group:NAME or group:GID)"))?;
+    Ok(if kind == "group" { Admin::Group(number) } else { Admin::User(number) })
+}
+
+/// A backend's URL.
+pub(super) fn backend_url(text: &str) -> Result<String, String> {
+    let url = bare_url(text)?;
+    match url.scheme() {
+        "http" | "https" => Ok(text.to_owned()),
+        other => Err(format!("{other:?} is neither http nor https")),
+    }
+}
+
+/// A proxy's URL; empty for none.
+pub(super) fn proxy_url(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let url = bare_url(text)?;
+    if url.scheme() != "http" || url.path() != "/" || url.query().is_some() {
+        return Err(format!("{text:?} is not of the form http://HOST:PORT"));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// An absolute URL with nothing in it that is secret or that no server sees. A refused one is not repeated: it may hold a
+/// password.
+fn bare_url(text: &str) -> Result<Url, String> {
+    let url = Url::parse(text).map_err(|error| format!("not an absolute URL: {error}"))?;
+    if !url.has_host() {
+        return Err("the URL names no host".to_owned());
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("the URL must not hold a user or password; secrets go into a credential or token_file".to_owned());
+    }
+    if url.fragment().is_some() {
+        return Err("the URL must not have a #fragment".to_owned());
+    }
+    Ok(url)
+}
+
+/// The name of a systemd credential: one file's name.
+pub(super) fn credential(text: &str) -> Result<Option<String>, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
+    match text {
+        "" => Ok(None),
+        "." | ".." => Err(format!("{text:?} is not a credential's name")),
+        _ if !plain || text.len() > 255 => Err(format!("{text:?} is not a credential's name, a bare file name")),
+        _ => Ok(Some(text.to_owned())),
+    }
+}
+
+/// A file's absolute path; empty for none.
+pub(super) fn file(text: &str) -> Result<Option<PathBuf>, String> {
+    match text {
+        "" => Ok(None),
+        _ if text.starts_with('/') => Ok(Some(PathBuf::from(text))),
+        _ => Err(format!("{text:?} is not an absolute path")),
+    }
+}
+
+/// The header a token goes in; empty for `Authorization: Bearer`.
+pub(super) fn header(text: &str) -> Result<Option<String>, String> {
+    const OURS: &[&str] = &[
+        "accept-encoding",
+        "connection",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "idempotency-key",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    // RFC 9110, section 5.6.2.
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if !text.bytes().all(token) || text.len() > 64 {
+        return Err(format!("{text:?} is not a header's name"));
+    }
+    if OURS.contains(&text.to_ascii_lowercase().as_str()) {
+        return Err(format!("the header {text:?} is not free to carry a token"));
+    }
+    Ok(Some(text.to_owned()))
+}
+
+/// A pattern of interface names.
+pub(super) fn pattern(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/');
+    if text.is_empty() || !plain || text.len() > 64 {
+        return Err(format!("{text:?} is not a pattern of interface names such as \"wwan*\""));
+    }
+    Ok(text.to_owned())
+}
+
+/// The device's name; empty for the host name.
+pub(super) fn device(text: &str) -> Result<Option<String>, String> {
+    if text.chars().any(char::is_control) || text.len() > 255 {
+        return Err(format!("{text:?} is longer than 255 bytes or holds control characters"));
+    }
+    Ok(Some(text.to_owned()).filter(|name| !name.is_empty()))
+}

@@ -1,0 +1,162 @@
+//! `[strategy.NAME]`: the shipped ones, and what an admin changes or adds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::section::Section;
+use super::sections::{DAY, SECOND, small};
+use crate::model::{BackendName, BatteryFloor, Conditions, Kind, NetworkNeed, Strategy, StrategyName};
+
+/// A strategy's values before an admin's.
+struct Shipped {
+    kind: Kind,
+    priority: u32,
+    batch: usize,
+    max_attempts: u32,
+    multiplier: f64,
+    network: NetworkNeed,
+    heed_power_save: bool,
+    max_wait: Option<Duration>,
+}
+
+const SHIPPED: &[(&str, Shipped)] = &[
+    (
+        "metadata",
+        Shipped {
+            kind: Kind::Json,
+            priority: 1,
+            batch: 50,
+            max_attempts: 5,
+            multiplier: 2.0,
+            network: NetworkNeed::Any,
+            heed_power_save: false,
+            max_wait: None,
+        },
+    ),
+    (
+        "photo",
+        Shipped {
+            kind: Kind::File,
+            priority: 2,
+            batch: 3,
+            max_attempts: 3,
+            multiplier: 2.0,
+            network: NetworkNeed::Unmetered,
+            heed_power_save: true,
+            max_wait: Some(Duration::from_secs(1_800)),
+        },
+    ),
+    (
+        "analytics",
+        Shipped {
+            kind: Kind::Json,
+            priority: 3,
+            batch: 100,
+            max_attempts: 2,
+            multiplier: 1.5,
+            network: NetworkNeed::Any,
+            heed_power_save: true,
+            max_wait: Some(Duration::from_secs(7_200)),
+        },
+    ),
+];
+
+/// What a strategy that an admin adds starts from.
+const ADDED: Shipped = Shipped {
+    kind: Kind::Json,
+    priority: 10,
+    batch: 50,
+    max_attempts: 5,
+    multiplier: 2.0,
+    network: NetworkNeed::Any,
+    heed_power_save: false,
+    max_wait: None,
+};
+
+/// All strategies. Without a `backend` of its own a strategy goes to the one named `main`, else to the only one.
+pub(super) fn all(section: &Section<'_>, backends: &[BackendName]) -> BTreeMap<StrategyName, Strategy> {
+    let mut strategies = BTreeMap::new();
+    for (name, section) in section.subsections() {
+        match name_of(name) {
+            Ok(name) => {
+                strategies.insert(name.clone(), strategy(&name, section, backends));
+            }
+            Err(words) => section.refuse_all(words),
+        }
+    }
+    for (name, _) in SHIPPED {
+        let name = StrategyName::new(name).expect("the shipped names are names");
+        let shipped = || strategy(&name, section.absent(), backends);
+        strategies.entry(name.clone()).or_insert_with(shipped);
+    }
+    strategies
+}
+
+fn name_of(name: &str) -> Result<StrategyName, String> {
+    match name {
+        "metadata_update" => Err("another name of strategy.metadata, which takes the keys".to_owned()),
+        "photo_upload" => Err("another name of strategy.photo, which takes the keys".to_owned()),
+        _ => StrategyName::new(name).map_err(|error| error.to_string()),
+    }
+}
+
+fn strategy(name: &StrategyName, section: Section<'_>, backends: &[BackendName]) -> Strategy {
+    let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name.as_str()).map_or(&ADDED, |(_, values)| values);
+    let backend = section.text("backend", |text| backend(text, backends)).unwrap_or_else(|| default_backend(backends));
+    let kind = section.word("kind", &[("json", Kind::Json), ("file", Kind::File)]).unwrap_or(shipped.kind);
+    let priority = section.integer("priority", 0..=1_000);
+    let batch = section.integer("batch", 1..=1_000);
+    let max_attempts = section.integer("max_attempts", 1..=1_000);
+    let multiplier = section.number("multiplier", 1.0..=10.0);
+    let conditions = conditions(&section, shipped, kind);
+    let max_wait = section.duration_or_never("max_wait", SECOND..=30 * DAY);
+    section.finish();
+    Strategy {
+        name: name.clone(),
+        backend,
+        kind,
+        priority: priority.and_then(|value| u32::try_from(value).ok()).unwrap_or(shipped.priority),
+        batch: small(batch, shipped.batch),
+        max_attempts: max_attempts.and_then(|value| u32::try_from(value).ok()).unwrap_or(shipped.max_attempts),
+        multiplier: multiplier.unwrap_or(shipped.multiplier),
+        conditions,
+        max_wait: max_wait.unwrap_or(shipped.max_wait),
+    }
+}
+
+fn conditions(section: &Section<'_>, shipped: &Shipped, kind: Kind) -> Conditions {
+    let needs = [NetworkNeed::Any, NetworkNeed::Unmetered, NetworkNeed::Wifi].map(|need| (need.as_str(), need));
+    let network = section.word("network", &needs);
+    let roaming = section.boolean("roaming");
+    let charging = section.boolean("charging");
+    let min_battery = section.one_of("min_battery", &BatteryFloor::ALL).and_then(BatteryFloor::new);
+    let heed_power_save = section.boolean("heed_power_save");
+    Conditions {
+        network: network.unwrap_or(shipped.network),
+        roaming: roaming.unwrap_or(kind == Kind::Json),
+        charging: charging.unwrap_or(false),
+        min_battery: min_battery.unwrap_or_default(),
+        heed_power_save: heed_power_save.unwrap_or(shipped.heed_power_save),
+    }
+}
+
+/// A backend by its name; empty for the default.
+fn backend(text: &str, backends: &[BackendName]) -> Result<Option<BackendName>, String> {
+    if text.is_empty() {
+        return Ok(default_backend(backends));
+    }
+    match backends.iter().find(|name| name.as_str() == text) {
+        Some(name) => Ok(Some(name.clone())),
+        None if backends.is_empty() => Err(format!("there is no [backend.{text}], nor any other")),
+        None => {
+            let names = backends.iter().map(BackendName::as_str).collect::<Vec<_>>().join(", ");
+            Err(format!("there is no [backend.{text}]; there are {names}"))
+        }
+    }
+}
+
+fn default_backend(backends: &[BackendName]) -> Option<BackendName> {
+    let main = backends.iter().find(|name| name.as_str() == "main");
+    let only = backends.first().filter(|_| backends.len() == 1);
+    main.or(only).cloned()
+}
