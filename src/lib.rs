@@ -15,5 +15,9 @@
 //! asks for a claim → `store` hands rows over → `backend` makes one attempt → `schedule` decides what the answer means →
 //! `store` writes it down → `bus` tells the owner.
 
+pub mod backend;
 pub mod config;
+#[cfg(feature = "tools")]
+pub mod demo;
+pub mod http;
 pub mod model;

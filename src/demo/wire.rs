@@ -1,0 +1,106 @@
+//! As much of HTTP/1.1 (RFC 9112) as the embedded server needs, by hand, so that it can be broken at any byte.
+
+use std::io::{Error, Read, Result, Write};
+
+use flate2::Compression;
+use flate2::read::GzDecoder;
+use flate2::write::GzEncoder;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::log::Head;
+
+/// The longest head and body that are read.
+const LIMIT: usize = 64 * 1024 * 1024;
+
+/// A request as it came.
+pub(super) struct Asked {
+    pub(super) head: Head,
+    /// Decompressed.
+    pub(super) body: Vec<u8>,
+}
+
+/// What was read and belongs to the next request.
+#[derive(Default)]
+pub(super) struct Buffer(Vec<u8>);
+
+impl Buffer {
+    /// Waits for the first bytes of a request; `false` at the end of the connection.
+    pub(super) async fn begun(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<bool> {
+        if self.0.is_empty() { self.more(stream).await } else { Ok(true) }
+    }
+
+    /// Reads the request that has begun.
+    pub(super) async fn request(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<Asked> {
+        let end = loop {
+            if let Some(at) = self.0.windows(4).position(|window| window == b"\r\n\r\n") {
+                break at + 4;
+            }
+            self.demand(stream).await?;
+        };
+        let mut head = parse(&self.0[..end]).ok_or_else(|| Error::other("not a request"))?;
+        self.0.drain(..end);
+        if head.headers.contains_key("transfer-encoding") {
+            return Err(Error::other("a chunked request"));
+        }
+        head.length = match head.headers.get("content-length") {
+            Some(length) => length.parse().map_err(|_| Error::other("not a length"))?,
+            None => 0,
+        };
+        while self.0.len() < head.length {
+            self.demand(stream).await?;
+        }
+        let rest = self.0.split_off(head.length);
+        let body = std::mem::replace(&mut self.0, rest);
+        let gzipped = head.headers.get("content-encoding").is_some_and(|coding| coding == "gzip");
+        let body = if gzipped { gunzip(&body)? } else { body };
+        Ok(Asked { head, body })
+    }
+
+    async fn demand(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<()> {
+        if self.0.len() <= LIMIT && self.more(stream).await? {
+            return Ok(());
+        }
+        Err(Error::other("cut off in a request, or too long"))
+    }
+
+    async fn more(&mut self, stream: &mut (impl AsyncRead + Unpin)) -> Result<bool> {
+        Ok(stream.read_buf(&mut self.0).await? > 0)
+    }
+}
+
+fn parse(head: &[u8]) -> Option<Head> {
+    let text = std::str::from_utf8(head).ok()?;
+    let mut lines = text.split("\r\n");
+    let mut first = lines.next()?.split(' ');
+    let mut parsed = Head { method: first.next()?.into(), target: first.next()?.into(), ..Head::default() };
+    for line in lines.filter(|line| !line.is_empty()) {
+        let (name, value) = line.split_once(':')?;
+        parsed.headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    Some(parsed)
+}
+
+/// A whole answer.
+pub(super) fn answer(status: u16, headers: &[(String, String)], body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("HTTP/1.1 {status} Ferry\r\nContent-Length: {}\r\n", body.len()).into_bytes();
+    for (name, value) in headers {
+        bytes.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+    }
+    bytes.extend_from_slice(b"\r\n");
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// The bytes gzipped.
+pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to a Vec cannot fail.
+    let _ = encoder.write_all(bytes);
+    encoder.finish().unwrap_or_default()
+}
+
+fn gunzip(bytes: &[u8]) -> Result<Vec<u8>> {
+    let mut body = Vec::new();
+    GzDecoder::new(bytes).take(LIMIT as u64).read_to_end(&mut body)?;
+    Ok(body)
+}

@@ -1,0 +1,255 @@
+//! The client: one call, one reply, within the config's bounds.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
+use reqwest::{Body, Method, Proxy, Request, Url, redirect, retry};
+use rustls::ClientConfig;
+
+use super::error::{ClientError, SendError};
+use super::reply::Reply;
+use super::secret::Secret;
+use super::{Addresses, trust};
+use crate::model::BackendConfig;
+
+/// How long a connection is kept after its last use.
+pub const KEEP_IDLE: Duration = Duration::from_secs(2);
+
+/// The slowest upload that is waited for, in bytes a second: the answer to a large body may take this much longer.
+const SLOWEST_UPLOAD: usize = 16 * 1024;
+
+/// One request to the backend's URL.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// The method.
+    pub method: Method,
+    /// Header fields beside those that the client adds (credential, `User-Agent`, `Accept-Encoding`).
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Vec<u8>,
+}
+
+/// The client of one backend.
+pub struct Client {
+    url: Url,
+    proxy: Option<Url>,
+    ca_file: Option<PathBuf>,
+    connect_timeout: Duration,
+    read_timeout: Duration,
+    request_timeout: Duration,
+    secret: Option<Secret>,
+    addresses: Addresses,
+    inner: Mutex<Inner>,
+}
+
+/// What is made anew when connections or roots are stale.
+struct Inner {
+    client: reqwest::Client,
+    tls: ClientConfig,
+    /// A server was not trusted: the next call looks at the roots again, an admin may have mended them.
+    doubted: bool,
+}
+
+impl Client {
+    /// A client for this backend. Systemd credentials lie in `credentials_directory`; without it there are none. Where
+    /// names resolve to is recorded in `addresses`.
+    pub fn new(
+        config: &BackendConfig,
+        credentials_directory: Option<&Path>,
+        addresses: &Addresses,
+    ) -> Result<Self, ClientError> {
+        let url = parse(&config.url).filter(is_anonymous).ok_or(ClientError::Url)?;
+        let proxy = match &config.proxy {
+            Some(proxy) => Some(parse(proxy).ok_or(ClientError::Proxy)?),
+            None => None,
+        };
+        let secret = Secret::new(config.credential.as_ref(), &config.token, credentials_directory)?;
+        let tls = trust::settings(config.ca_file.as_deref(), speaks_tls(&url, proxy.as_ref()))?;
+        let timeouts = (config.connect_timeout, config.read_timeout);
+        let client = build(tls.clone(), proxy.as_ref(), timeouts, addresses)?;
+        Ok(Self {
+            url,
+            proxy,
+            ca_file: config.ca_file.clone(),
+            connect_timeout: config.connect_timeout,
+            read_timeout: config.read_timeout,
+            request_timeout: config.request_timeout,
+            secret,
+            addresses: addresses.clone(),
+            inner: Mutex::new(Inner { client, tls, doubted: false }),
+        })
+    }
+
+    /// Scheme, host and port of the backend's URL: what may be shown of it.
+    pub fn origin(&self) -> String {
+        self.url.origin().ascii_serialization()
+    }
+
+    /// The host that connections go to, the proxy's if there is one: the name to ask [`Addresses`] for.
+    pub fn peer(&self) -> &str {
+        self.proxy.as_ref().unwrap_or(&self.url).host_str().unwrap_or_default()
+    }
+
+    /// Sends once and reads the answer; a 307 or 308 to the same origin is followed once. Dropping the future closes
+    /// the connection.
+    pub async fn send(&self, call: Call) -> Result<Reply, SendError> {
+        let limit = self.request_timeout;
+        tokio::time::timeout(limit, self.exchange(call)).await.unwrap_or_else(|_| {
+            Err(SendError::Unreachable(format!("{}: no whole answer within {limit:?}", self.origin())))
+        })
+    }
+
+    /// Lets go of connections kept for re-use: after the network changed they lead nowhere.
+    pub fn forget_connections(&self) {
+        let mut inner = self.inner();
+        self.rebuild(&mut inner);
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Reply, SendError> {
+        let request = self.request(call)?;
+        let repeated = request.try_clone();
+        let reply = self.once(request).await?;
+        if !(300..400).contains(&reply.status) {
+            return Ok(reply);
+        }
+        let target = self.redirect(&reply)?;
+        let Some(mut repeated) = repeated else { return Ok(reply) };
+        *repeated.url_mut() = target;
+        let reply = self.once(repeated).await?;
+        if (300..400).contains(&reply.status) {
+            return Err(SendError::Redirect(format!("{}: a second redirect after the first", self.origin())));
+        }
+        Ok(reply)
+    }
+
+    fn request(&self, call: Call) -> Result<Request, SendError> {
+        let mut request = Request::new(call.method, self.url.clone());
+        *request.headers_mut() = call.headers;
+        request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
+        if let Some(secret) = &self.secret
+            && let Some((name, value)) = secret.header().map_err(SendError::NoCredential)?
+        {
+            request.headers_mut().insert(name, value);
+        }
+        *request.body_mut() = Some(Body::from(call.body));
+        Ok(request)
+    }
+
+    async fn once(&self, request: Request) -> Result<Reply, SendError> {
+        let size = request.body().and_then(Body::as_bytes).map_or(0, <[u8]>::len);
+        let upload = Duration::from_secs((size / SLOWEST_UPLOAD) as u64);
+        let patience = self.connect_timeout + self.read_timeout + upload;
+        let answer = async {
+            let response = tokio::time::timeout(patience, self.client().execute(request))
+                .await
+                .map_err(|_| SendError::Unreachable(format!("no answer within {patience:?}")))?
+                .map_err(SendError::of)?;
+            Reply::read(response, self.read_timeout).await
+        };
+        answer.await.map_err(|error| self.placed(error))
+    }
+
+    /// Where a redirect leads, if it may be followed.
+    fn redirect(&self, reply: &Reply) -> Result<Url, SendError> {
+        let refused =
+            |why: &str| SendError::Redirect(format!("{}: status {} redirects {why}", self.origin(), reply.status));
+        let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
+        let target = location.and_then(|location| self.url.join(location).ok()).ok_or_else(|| refused("nowhere"))?;
+        if target.origin() != self.url.origin() || !is_anonymous(&target) {
+            return Err(refused(&format!("to {}", target.origin().ascii_serialization())));
+        }
+        if !matches!(reply.status, 307 | 308) {
+            return Err(refused("in a way that changes the request"));
+        }
+        Ok(target)
+    }
+
+    /// The error with the name of the server before it.
+    fn placed(&self, error: SendError) -> SendError {
+        let place = |words: String| format!("{}: {words}", self.origin());
+        match error {
+            SendError::Unreachable(words) => SendError::Unreachable(place(words)),
+            SendError::Untrusted(words) => {
+                self.inner().doubted = true;
+                SendError::Untrusted(place(words))
+            }
+            SendError::ProxyAuth(words) => SendError::ProxyAuth(place(words)),
+            SendError::Coding(words) => SendError::Coding(place(words)),
+            other @ (SendError::Redirect(_) | SendError::NoCredential(_)) => other,
+        }
+    }
+
+    fn client(&self) -> reqwest::Client {
+        let mut inner = self.inner();
+        if std::mem::take(&mut inner.doubted) {
+            match trust::settings(self.ca_file.as_deref(), speaks_tls(&self.url, self.proxy.as_ref())) {
+                Ok(tls) => {
+                    inner.tls = tls;
+                    self.rebuild(&mut inner);
+                }
+                Err(error) => tracing::warn!(%error, "the roots cannot be read again; the old ones stay"),
+            }
+        }
+        inner.client.clone()
+    }
+
+    fn rebuild(&self, inner: &mut Inner) {
+        let timeouts = (self.connect_timeout, self.read_timeout);
+        match build(inner.tls.clone(), self.proxy.as_ref(), timeouts, &self.addresses) {
+            Ok(client) => inner.client = client,
+            Err(error) => tracing::warn!(%error, "the HTTP client cannot be built anew; the old one stays"),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Shows nothing that config may hold in secret, such as a query or the proxy's password.
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Client").field("origin", &self.origin()).field("peer", &self.peer()).finish_non_exhaustive()
+    }
+}
+
+fn build(
+    tls: ClientConfig,
+    proxy: Option<&Url>,
+    (connect_timeout, read_timeout): (Duration, Duration),
+    addresses: &Addresses,
+) -> Result<reqwest::Client, ClientError> {
+    let setup = |error: reqwest::Error| ClientError::Setup(error.without_url().to_string());
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("ferryd/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .no_gzip()
+        .http1_only()
+        .tls_backend_preconfigured(tls)
+        .dns_resolver(addresses.clone())
+        .connect_timeout(connect_timeout)
+        .tcp_user_timeout(read_timeout)
+        .pool_idle_timeout(KEEP_IDLE)
+        .pool_max_idle_per_host(2);
+    if let Some(proxy) = proxy {
+        builder = builder.proxy(Proxy::all(proxy.clone()).map_err(setup)?);
+    }
+    builder.build().map_err(setup)
+}
+
+fn parse(text: &str) -> Option<Url> {
+    Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
+}
+
+fn is_anonymous(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
+}
+
+fn speaks_tls(url: &Url, proxy: Option<&Url>) -> bool {
+    url.scheme() == "https" || proxy.is_some_and(|proxy| proxy.scheme() == "https")
+}

@@ -1,0 +1,24 @@
+//! The one HTTP client: one request, one answer, within bounds of time and size; where names resolve to; whom to trust.
+//!
+//! It must not know what a task is, nor what an answer means: `backend/` reads answers, `schedule/` decides.
+//!
+//! - No proxy but the one in config: `http_proxy` and the like in the environment are not read.
+//! - No retry, no cookie, no automatic redirect: a 307 or 308 to the same origin is followed once by hand.
+//! - An answer is read to at most [`ANSWER_LIMIT`], on the wire and after decompression; its head to some 400 KiB and
+//!   100 lines.
+//! - A connection is kept for [`KEEP_IDLE`] after its last use, so that a burst re-uses it and an idle process sleeps:
+//!   the pool's timer ends with its last connection.
+
+mod addresses;
+mod client;
+mod error;
+mod reply;
+mod secret;
+mod trust;
+mod words;
+
+pub use addresses::{Addresses, Known};
+pub use client::{Call, Client, KEEP_IDLE};
+pub use error::{ClientError, SendError};
+pub use reply::{ANSWER_LIMIT, Reply};
+pub use words::{WORDS_LIMIT, plain};

@@ -1,0 +1,92 @@
+//! An answer, read within bounds.
+
+use std::io::Read;
+use std::time::Duration;
+
+use flate2::read::MultiGzDecoder;
+use reqwest::Response;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+
+use super::error::SendError;
+
+/// The most bytes of an answer that are read, on the wire and after decompression.
+pub const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// The most of an answer that is no success: enough for its words.
+const WORDS_ON_THE_WIRE: usize = 64 * 1024;
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The header fields.
+    pub headers: HeaderMap,
+    /// The body, decompressed, at most [`ANSWER_LIMIT`].
+    pub body: Vec<u8>,
+    /// Whether that is all of it; the connection of a longer one is closed.
+    pub whole: bool,
+}
+
+impl Reply {
+    /// Whether the status is 2xx.
+    pub fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// A header field's first value, if it is text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// Reads a response, waiting at most `patience` for each next piece of it.
+    pub(super) async fn read(mut response: Response, patience: Duration) -> Result<Self, SendError> {
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let limit = if response.status().is_success() { ANSWER_LIMIT } else { WORDS_ON_THE_WIRE };
+        let mut reply = Self { status, headers, body: Vec::new(), whole: true };
+        loop {
+            let piece = tokio::time::timeout(patience, response.chunk())
+                .await
+                .map_err(|_| SendError::Unreachable(format!("the answer stopped for {patience:?}")))?
+                .map_err(SendError::of)?;
+            let Some(piece) = piece else { break };
+            let room = limit - reply.body.len();
+            reply.body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if piece.len() > room {
+                reply.whole = false;
+                break;
+            }
+        }
+        reply.decompressed()
+    }
+
+    fn decompressed(self) -> Result<Self, SendError> {
+        let coding = self.headers.get(CONTENT_ENCODING).map(|value| value.as_bytes().to_ascii_lowercase());
+        match coding.as_deref() {
+            None | Some(b"" | b"identity") => Ok(self),
+            Some(b"gzip" | b"x-gzip") => self.gunzipped(),
+            Some(_) if !self.is_success() => Ok(Self { body: Vec::new(), ..self }),
+            Some(_) => Err(SendError::Coding("the answer has a content coding that was not asked for".to_owned())),
+        }
+    }
+
+    fn gunzipped(mut self) -> Result<Self, SendError> {
+        let packed = std::mem::take(&mut self.body);
+        if packed.is_empty() {
+            return Ok(self);
+        }
+        let end = MultiGzDecoder::new(packed.as_slice()).take(ANSWER_LIMIT as u64 + 1).read_to_end(&mut self.body);
+        match end {
+            Ok(_) => {}
+            // What came of a cut or unsuccessful answer is enough for its words.
+            Err(_) if !self.whole || !self.is_success() => self.whole = false,
+            Err(error) => return Err(SendError::Coding(format!("the answer's gzip: {error}"))),
+        }
+        if self.body.len() > ANSWER_LIMIT {
+            self.body.truncate(ANSWER_LIMIT);
+            self.whole = false;
+        }
+        Ok(self)
+    }
+}

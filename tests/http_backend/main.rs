@@ -1,0 +1,7 @@
+//! The `http` backend through the library's public face, against the embedded server: every way in which an answer can
+//! come or fail to come, and what it is told as.
+
+#![cfg(feature = "tools")]
+
+mod happy;
+mod setup;
