@@ -21,3 +21,4 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod model;
+pub mod sense;

@@ -1,0 +1,3 @@
+//! Floor 2: what the device knows of itself and its surroundings. A sense only tells; it decides nothing.
+
+pub mod clock;
