@@ -21,4 +21,5 @@ pub mod config;
 pub mod demo;
 pub mod http;
 pub mod model;
+pub mod schedule;
 pub mod sense;

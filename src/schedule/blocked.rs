@@ -1,0 +1,153 @@
+//! The heart: which conditions are missing. Scheduler, Explain and what-if all ask this one function.
+
+use crate::model::{Conditions, Connectivity, LinkType, Metered, Network, NetworkNeed, Power, Reason, World};
+
+/// What of `conditions` is missing while a backend's traffic would go over `network` (`None`: no route is known) and
+/// the rest of the device is as in `world`; empty if all holds.
+pub fn blocked(conditions: &Conditions, network: Option<&Network>, world: &World) -> Vec<Reason> {
+    let mut missing = match network {
+        Some(network) if network.connected => missing_of_network(conditions, network),
+        Some(_) | None => vec![Reason::Offline],
+    };
+    missing.extend(missing_of_power(conditions, &world.power));
+    missing
+}
+
+fn missing_of_network(conditions: &Conditions, network: &Network) -> Vec<Reason> {
+    let reach = match network.connectivity {
+        Connectivity::Unknown | Connectivity::Full => None,
+        Connectivity::None | Connectivity::Limited => Some(Reason::NoInternet),
+        Connectivity::Portal => Some(Reason::CaptivePortal),
+    };
+    let link = match conditions.network {
+        NetworkNeed::Any => None,
+        NetworkNeed::Unmetered => (!is_unmetered(network)).then_some(Reason::Metered),
+        NetworkNeed::Wifi => (!is_wifi(network)).then_some(Reason::NotWifi),
+    };
+    let roaming = (network.roaming && !conditions.roaming).then_some(Reason::Roaming);
+    [reach, link, roaming].into_iter().flatten().collect()
+}
+
+fn missing_of_power(conditions: &Conditions, power: &Power) -> Vec<Reason> {
+    let charging = (conditions.charging && !power.external).then_some(Reason::NotCharging);
+    let low = power.battery_percent.is_some_and(|percent| percent < f64::from(conditions.min_battery.percent()));
+    let battery = (!power.external && low).then_some(Reason::LowBattery);
+    let power_save = (conditions.heed_power_save && power.power_save).then_some(Reason::PowerSave);
+    [charging, battery, power_save].into_iter().flatten().collect()
+}
+
+fn is_unmetered(network: &Network) -> bool {
+    match network.metered {
+        Metered::No | Metered::GuessNo => true,
+        Metered::Unknown => is_wifi(network),
+        Metered::Yes | Metered::GuessYes => false,
+    }
+}
+
+fn is_wifi(network: &Network) -> bool {
+    match network.link {
+        LinkType::Wifi | LinkType::Ethernet => true,
+        LinkType::Cellular | LinkType::Other | LinkType::None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::BatteryFloor;
+
+    fn free() -> Conditions {
+        Conditions {
+            network: NetworkNeed::Any,
+            roaming: true,
+            charging: false,
+            min_battery: BatteryFloor::default(),
+            heed_power_save: false,
+        }
+    }
+
+    fn network(link: LinkType, metered: Metered) -> Network {
+        Network { connected: true, link, metered, connectivity: Connectivity::Full, ..Network::none() }
+    }
+
+    fn world(power: Power) -> World {
+        World { power, ..World::unknown() }
+    }
+
+    fn on(conditions: &Conditions, network: &Network) -> Vec<Reason> {
+        blocked(conditions, Some(network), &World::unknown())
+    }
+
+    #[test]
+    fn without_a_route_only_offline_is_said_of_the_network() {
+        let choosy = Conditions { network: NetworkNeed::Wifi, roaming: false, ..free() };
+        assert_eq!(blocked(&choosy, None, &World::unknown()), [Reason::Offline]);
+        assert_eq!(on(&choosy, &Network { roaming: true, ..Network::none() }), [Reason::Offline]);
+    }
+
+    #[test]
+    fn reach() {
+        for (connectivity, reason) in [
+            (Connectivity::Unknown, None),
+            (Connectivity::Full, None),
+            (Connectivity::None, Some(Reason::NoInternet)),
+            (Connectivity::Limited, Some(Reason::NoInternet)),
+            (Connectivity::Portal, Some(Reason::CaptivePortal)),
+        ] {
+            let network = Network { connectivity, ..network(LinkType::Wifi, Metered::No) };
+            assert_eq!(on(&free(), &network), reason.into_iter().collect::<Vec<_>>(), "{connectivity}");
+        }
+    }
+
+    #[test]
+    fn unmetered_takes_no_and_guess_no_and_unknown_only_on_wifi_and_ethernet() {
+        let unmetered = Conditions { network: NetworkNeed::Unmetered, ..free() };
+        for link in [LinkType::Wifi, LinkType::Ethernet, LinkType::Cellular, LinkType::Other] {
+            for metered in Metered::ALL.iter().copied() {
+                let good = match metered {
+                    Metered::No | Metered::GuessNo => true,
+                    Metered::Yes | Metered::GuessYes => false,
+                    Metered::Unknown => link == LinkType::Wifi || link == LinkType::Ethernet,
+                };
+                let expected = if good { vec![] } else { vec![Reason::Metered] };
+                assert_eq!(on(&unmetered, &network(link, metered)), expected, "{link} {metered}");
+                assert_eq!(on(&free(), &network(link, metered)), []);
+            }
+        }
+    }
+
+    #[test]
+    fn wifi_takes_wifi_and_ethernet_metered_or_not() {
+        let wifi = Conditions { network: NetworkNeed::Wifi, ..free() };
+        assert_eq!(on(&wifi, &network(LinkType::Wifi, Metered::Yes)), []);
+        assert_eq!(on(&wifi, &network(LinkType::Ethernet, Metered::Yes)), []);
+        assert_eq!(on(&wifi, &network(LinkType::Cellular, Metered::No)), [Reason::NotWifi]);
+        assert_eq!(on(&wifi, &network(LinkType::Other, Metered::No)), [Reason::NotWifi]);
+    }
+
+    #[test]
+    fn roaming_matters_to_those_who_mind() {
+        let abroad = Network { roaming: true, ..network(LinkType::Cellular, Metered::GuessYes) };
+        assert_eq!(on(&Conditions { roaming: false, ..free() }, &abroad), [Reason::Roaming]);
+        assert_eq!(on(&free(), &abroad), []);
+    }
+
+    #[test]
+    fn power() {
+        let wifi = network(LinkType::Wifi, Metered::No);
+        let battery = |percent| Power { external: false, battery_percent: Some(percent), power_save: false };
+        let floor = Conditions { min_battery: BatteryFloor::new(30).expect("a floor"), ..free() };
+        let charging = Conditions { charging: true, ..free() };
+        let saver = Conditions { heed_power_save: true, ..free() };
+        let ask = |conditions: &Conditions, power| blocked(conditions, Some(&wifi), &world(power));
+
+        assert_eq!(ask(&floor, battery(29.9)), [Reason::LowBattery]);
+        assert_eq!(ask(&floor, battery(30.0)), []);
+        assert_eq!(ask(&floor, Power { external: true, ..battery(5.0) }), []);
+        assert_eq!(ask(&floor, Power { battery_percent: None, ..battery(0.0) }), []);
+        assert_eq!(ask(&charging, battery(100.0)), [Reason::NotCharging]);
+        assert_eq!(ask(&charging, Power::mains()), []);
+        assert_eq!(ask(&saver, Power { power_save: true, ..Power::mains() }), [Reason::PowerSave]);
+        assert_eq!(ask(&free(), Power { power_save: true, ..battery(1.0) }), []);
+    }
+}

@@ -1,0 +1,319 @@
+//! Why a task does not go now: one row a missing condition, in words for people.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::Scheduler;
+use super::backend::Illness;
+use super::lane::Lane;
+use super::pause::Paused;
+use crate::model::{
+    Assume, BackendName, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause, Reason, Standing,
+    StrategyName, Task, WallTime, World,
+};
+
+/// Ids named in one row; a task may wait for more.
+const NAMED_IDS: usize = 16;
+
+impl Scheduler {
+    /// Every reason why a pending task does not go now, with the moment since it has held, what would clear it, and
+    /// details; empty if it goes next, and for a task that is not pending. `assume` stands in for what is sensed.
+    pub fn explain(&self, task: &Task, assume: &Assume, now: Now) -> Vec<Block> {
+        let Standing::Pending { due, waits_for } = &task.standing else {
+            return Vec::new();
+        };
+        let mut rows = Vec::new();
+        if !waits_for.is_empty() {
+            rows.push(order(waits_for));
+        }
+        if *due > now.wall {
+            rows.push(self.backoff(task, *due, now));
+        }
+        rows.extend(self.hindrance_rows(task, assume, now));
+        rows.extend(self.illness_row(&task.strategy, now));
+        if rows.is_empty() {
+            rows.extend(self.concurrency(task));
+        }
+        rows
+    }
+
+    fn backoff(&self, task: &Task, due: WallTime, now: Now) -> Block {
+        let mut row = row(Reason::Backoff, WallTime::default());
+        row.clears = format!("its next attempt is due in {}", span(due.saturating_since(now.wall)));
+        row.detail.insert("until".to_owned(), due.as_micros().to_string());
+        row.detail.insert("attempts".to_owned(), task.attempts.to_string());
+        if let Some(strategy) = self.config.strategies.get(&task.strategy) {
+            row.detail.insert("max_attempts".to_owned(), strategy.max_attempts.to_string());
+        }
+        if !task.last_error.is_empty() {
+            row.detail.insert("error".to_owned(), task.last_error.clone());
+        }
+        row
+    }
+
+    fn hindrance_rows(&self, task: &Task, assume: &Assume, now: Now) -> Vec<Block> {
+        let backend = self.backend_of(&task.strategy).map(|(name, _)| name);
+        let sensed = self.world.clone().unwrap_or_else(World::unknown);
+        let world = match backend {
+            Some(name) => assumed(sensed, name, assume),
+            None => sensed,
+        };
+        let lane = self.lane_of(task).map(|(_, lane)| lane);
+        self.hindrances_in(&world, &task.strategy, &task.overrides)
+            .into_iter()
+            .map(|reason| self.hindrance_row(reason, task, backend, &world, lane, now))
+            .collect()
+    }
+
+    fn hindrance_row(
+        &self,
+        reason: Reason,
+        task: &Task,
+        backend: Option<&BackendName>,
+        world: &World,
+        lane: Option<&Lane>,
+        now: Now,
+    ) -> Block {
+        let since = lane.and_then(|lane| lane.hindrances.get(&reason)).copied().unwrap_or_default();
+        let mut row = row(reason, since);
+        match reason {
+            Reason::Paused => self.tell_pause(&mut row, &task.strategy, now),
+            Reason::NoBackend => self.tell_no_backend(&mut row, &task.strategy),
+            _network if is_of_network(reason) => tell_network(&mut row, backend, world),
+            _power => self.tell_power(&mut row, task, world),
+        }
+        row
+    }
+
+    fn tell_pause(&self, row: &mut Block, strategy: &StrategyName, now: Now) {
+        let own = self.pauses.of(Some(strategy)).map(|paused| (strategy.as_str(), paused));
+        let all = self.pauses.of(None).map(|paused| ("everything", paused));
+        let Some((what, Paused { pause, since })) = all.or(own) else {
+            return;
+        };
+        row.since = since;
+        row.detail.insert("paused".to_owned(), what.to_owned());
+        row.clears = match pause {
+            Pause::Indefinite => format!("an admin resumes {what}"),
+            Pause::Until(end) => {
+                row.detail.insert("until".to_owned(), end.as_micros().to_string());
+                let left = span(end.saturating_since(now.wall));
+                format!("the pause of {what} ends in {left}, or an admin resumes it")
+            }
+        };
+    }
+
+    fn tell_no_backend(&self, row: &mut Block, strategy: &StrategyName) {
+        row.since = row.since.max(self.configured);
+        row.detail.insert("strategy".to_owned(), strategy.to_string());
+        row.clears = match self.config.strategies.get(strategy).map(|strategy| &strategy.backend) {
+            None => format!("the config gets a section [strategy.{strategy}] and is reloaded"),
+            Some(None) => format!("strategy.{strategy}.backend names a backend in the config, and it is reloaded"),
+            Some(Some(backend)) => format!("the config gets a section [backend.{backend}] and is reloaded"),
+        };
+    }
+
+    fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {
+        if let Some(percent) = world.power.battery_percent {
+            row.detail.insert("battery_percent".to_owned(), format!("{percent:.0}"));
+        }
+        if let Some(strategy) = self.config.strategies.get(&task.strategy).filter(|_| row.reason == Reason::LowBattery)
+        {
+            let floor = strategy.conditions.with(&task.overrides).min_battery.percent();
+            row.detail.insert("min_battery".to_owned(), floor.to_string());
+            row.clears = format!("the battery reaches {floor} %, or a charger is plugged in");
+        }
+        tell_failing(row, world);
+    }
+
+    fn illness_row(&self, strategy: &StrategyName, now: Now) -> Option<Block> {
+        let (name, backend) = self.backend_of(strategy)?;
+        let illness = backend.illness()?;
+        let config = self.config.backends.get(name)?;
+        let mut row = row(illness.reason(), illness.since);
+        let (url, _query) = config.url.split_once('?').unwrap_or((&config.url, ""));
+        row.detail.insert("backend".to_owned(), name.to_string());
+        row.detail.insert("url".to_owned(), url.to_owned());
+        row.detail.insert("error".to_owned(), illness.words.clone());
+        row.detail.insert("failures".to_owned(), illness.failures.to_string());
+        let next = self.next_probe(name, illness, now, &mut row);
+        row.clears = match illness.reason() {
+            Reason::BackendAuth => {
+                let credential = credential(config.credential.as_ref());
+                row.detail.insert("credential".to_owned(), credential.clone());
+                format!("backend {name} takes the credential ({credential}): renew it, then reload; {next}")
+            }
+            Reason::BackendTls => {
+                if let Some(file) = &config.ca_file {
+                    row.detail.insert("ca_file".to_owned(), file.display().to_string());
+                }
+                format!(
+                    "backend {name} shows a certificate that is trusted here: renew it, or set backend.{name}.ca_file \
+                     and reload; {next}"
+                )
+            }
+            Reason::BackendConfig => {
+                format!("backend.{name}.url names an endpoint that exists: correct it and reload; {next}")
+            }
+            _down => format!("backend {name} answers again; {next}"),
+        };
+        Some(row)
+    }
+
+    /// When the next request tells whether an outage is over.
+    fn next_probe(&self, name: &BackendName, illness: &Illness, now: Now, row: &mut Block) -> String {
+        match self.admission(name) {
+            None => "a request is asking just now".to_owned(),
+            Some(from) if from > now.moment => {
+                row.detail.insert("until".to_owned(), now.wall_of(illness.until).as_micros().to_string());
+                format!("asked again in {}", span(from.saturating_since(now.moment)))
+            }
+            Some(_) => "asked again as soon as something can go".to_owned(),
+        }
+    }
+
+    fn concurrency(&self, task: &Task) -> Option<Block> {
+        let (id, lane) = self.lane_of(task)?;
+        let kind = self.config.strategies.get(&task.strategy)?.kind;
+        if self.has_slot(id, kind) {
+            return None;
+        }
+        let mut row = row(Reason::Concurrency, lane.crowded_since.unwrap_or_default());
+        let slots = self.slots();
+        row.detail.insert("running".to_owned(), slots.taken().to_string());
+        row.detail.insert("running_files".to_owned(), slots.file.to_string());
+        row.detail.insert("max_concurrent".to_owned(), slots.max_concurrent.to_string());
+        row.clears = if slots.free_for(kind) {
+            "the item to blame for a refused batch is found, one request at a time".to_owned()
+        } else {
+            "an attempt that runs now ends".to_owned()
+        };
+        Some(row)
+    }
+
+    fn lane_of(&self, task: &Task) -> Option<(LaneId, &Lane)> {
+        let mut lanes = self.lanes.iter().map(|(id, lane)| (*id, lane));
+        lanes.find(|(_, lane)| lane.strategy == task.strategy && lane.overrides == task.overrides)
+    }
+}
+
+fn row(reason: Reason, since: WallTime) -> Block {
+    Block { reason, since, clears: clears(reason).to_owned(), detail: BTreeMap::new() }
+}
+
+fn order(waits_for: &[crate::model::TaskId]) -> Block {
+    let mut row = row(Reason::Order, WallTime::default());
+    let named: Vec<String> = waits_for.iter().take(NAMED_IDS).map(ToString::to_string).collect();
+    row.clears = match waits_for {
+        [one] => format!("task {one} ends"),
+        [one, rest @ ..] => format!("task {one} and {} more end", rest.len()),
+        [] => row.clears,
+    };
+    row.detail.insert("waiting_for".to_owned(), named.join(","));
+    row
+}
+
+/// What would clear a reason, where nothing more can be said.
+fn clears(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Offline => "the device gets a route to the server: connect it to a network",
+        Reason::NoInternet => "the network reaches the internet",
+        Reason::CaptivePortal => "somebody signs in at the network's portal",
+        Reason::Metered => "the device is on a network that is not metered",
+        Reason::Roaming => "the modem is back in its own network",
+        Reason::NotWifi => "the device is on wifi or ethernet",
+        Reason::NotCharging => "a charger is plugged in",
+        Reason::LowBattery => "the battery is charged",
+        Reason::PowerSave => "power-save mode is switched off",
+        Reason::Budget => "the day's budget of metered bytes begins anew, or the network is not metered",
+        Reason::Window => "the strategy's hours begin",
+        Reason::Clock => "the clock is set",
+        Reason::Backoff => "its next attempt is due",
+        Reason::Order => "the tasks before it end",
+        Reason::Concurrency => "an attempt that runs now ends",
+        Reason::Paused => "an admin resumes",
+        Reason::Held => "the apps that hold let go",
+        Reason::Suspending => "the device wakes up",
+        Reason::BackendAuth => "the backend takes the credential",
+        Reason::BackendTls => "the backend shows a certificate that is trusted",
+        Reason::BackendDown => "the backend answers again",
+        Reason::BackendConfig => "the backend's URL is corrected",
+        Reason::NoBackend => "the strategy names a backend",
+    }
+}
+
+fn is_of_network(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::Offline
+            | Reason::NoInternet
+            | Reason::CaptivePortal
+            | Reason::Metered
+            | Reason::Roaming
+            | Reason::NotWifi
+    )
+}
+
+fn tell_network(row: &mut Block, backend: Option<&BackendName>, world: &World) {
+    if let Some(name) = backend {
+        row.detail.insert("backend".to_owned(), name.to_string());
+    }
+    if let Some(network) = backend.and_then(|name| world.networks.get(name)).filter(|network| network.connected) {
+        row.detail.insert("interface".to_owned(), network.interface.clone());
+        row.detail.insert("type".to_owned(), network.link.to_string());
+        row.detail.insert("metered".to_owned(), network.metered.to_string());
+        row.detail.insert("connectivity".to_owned(), network.connectivity.to_string());
+    }
+    tell_failing(row, world);
+}
+
+fn tell_failing(row: &mut Block, world: &World) {
+    if !world.failing.is_empty() {
+        let failing: Vec<&str> = world.failing.iter().copied().collect();
+        row.detail.insert("failing_senses".to_owned(), failing.join(","));
+    }
+}
+
+fn credential(credential: Option<&Credential>) -> String {
+    match credential {
+        None => "none is configured".to_owned(),
+        Some(Credential::Systemd(name)) => format!("systemd credential {name}"),
+        Some(Credential::File(path)) => format!("file {}", path.display()),
+    }
+}
+
+/// `world` with what is assumed in place of what is sensed. A link assumed of another kind brings the usual metering of
+/// its kind; a route assumed where none is brings an unknown reach.
+fn assumed(mut world: World, backend: &BackendName, assume: &Assume) -> World {
+    let mut network = world.networks.get(backend).cloned().unwrap_or_else(Network::none);
+    if let Some(link) = assume.link.filter(|link| *link != network.link) {
+        network.link = link;
+        network.metered = if link == LinkType::Cellular { Metered::GuessYes } else { Metered::GuessNo };
+        network.roaming &= link == LinkType::Cellular;
+    }
+    let implied = assume.link.map(|link| link != LinkType::None);
+    let connected = assume.connected.or(implied).unwrap_or(network.connected);
+    if connected && !network.connected {
+        network.connectivity = crate::model::Connectivity::Unknown;
+    }
+    network.connected = connected;
+    network.connectivity = assume.connectivity.unwrap_or(network.connectivity);
+    network.metered = assume.metered.unwrap_or(network.metered);
+    network.roaming = assume.roaming.unwrap_or(network.roaming);
+    world.networks.insert(backend.clone(), network);
+    world.power.external = assume.external_power.unwrap_or(world.power.external);
+    world.power.battery_percent = assume.battery_percent.or(world.power.battery_percent);
+    world.power.power_save = assume.power_save.unwrap_or(world.power.power_save);
+    world
+}
+
+/// A length of time as people say it: the two largest units, rounded up to a second.
+fn span(length: Duration) -> String {
+    let seconds = length.as_millis().div_ceil(1000);
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+    }
+}

@@ -1,0 +1,135 @@
+//! Floor 1: which lane goes next, and how many of it. Pure and deterministic: time and randomness come in as arguments,
+//! and what is to be done comes out as [`Effect`]s. It never sees a queue: the store decides which rows.
+
+mod attempt;
+mod backend;
+mod backoff;
+mod blocked;
+mod choose;
+mod deadline;
+mod explain;
+mod lane;
+mod outcome;
+mod pause;
+mod scheduler;
+mod status;
+#[cfg(test)]
+mod tests;
+
+pub use backoff::full_jitter;
+pub use blocked::blocked;
+pub use scheduler::Scheduler;
+
+use std::sync::Arc;
+
+use crate::model::{
+    Answer, AttemptId, BackendName, Claimed, Config, Cut, LaneId, LaneSummary, Pause, Settlement, StrategyName, TaskId,
+    WallTime, World,
+};
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Input {
+    /// These lanes are now so.
+    Lanes(Vec<LaneSummary>),
+    /// The store next wants tidying at this time.
+    TidyAt(Option<WallTime>),
+    /// The world is now so.
+    World(World),
+    /// The rows that a [`Effect::Claim`] got; empty if there were none or the store failed.
+    Claimed {
+        /// The claim's number.
+        attempt: AttemptId,
+        /// What was claimed.
+        tasks: Vec<Claimed>,
+    },
+    /// What an attempt brought.
+    Finished {
+        /// Which.
+        attempt: AttemptId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// A running task was cancelled.
+    Withdrawn(TaskId),
+    /// Somebody decided something.
+    Control(Control),
+    /// The moment of [`Scheduler::poll_timeout`] has come, or may have.
+    Woken,
+}
+
+/// What people decide.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Control {
+    /// Another configuration holds; a backend's state is forgotten where its section changed.
+    Configure(Arc<Config>),
+    /// Start nothing more, of one strategy or of all.
+    Pause(Option<StrategyName>, Pause),
+    /// Go on.
+    Resume(Option<StrategyName>),
+    /// Start nothing more and cut what runs.
+    Stop,
+}
+
+/// Something to be done.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Let the store mark the next rows of a lane as running; answered by [`Input::Claimed`].
+    Claim {
+        /// The number of the attempt to be made of it.
+        attempt: AttemptId,
+        /// From which lane.
+        lane: LaneId,
+        /// How many at most, at least 1.
+        limit: usize,
+    },
+    /// Make one attempt; answered by [`Input::Finished`].
+    Start {
+        /// Its number.
+        attempt: AttemptId,
+        /// The tasks' strategy.
+        strategy: StrategyName,
+        /// Where to.
+        backend: BackendName,
+        /// What to carry.
+        tasks: Vec<Claimed>,
+    },
+    /// End an attempt; it still answers by [`Input::Finished`], with [`Answer::Cut`] or what came before.
+    Abort {
+        /// Which.
+        attempt: AttemptId,
+        /// Why.
+        cut: Cut,
+    },
+    /// Write how tasks were left, all in one transaction.
+    Settle(Vec<(TaskId, Settlement)>),
+    /// Let the store fail what expired and prune what is old.
+    Tidy,
+    /// What [`Scheduler::status`] shows has changed.
+    Announce,
+}
+
+/// The name of a deadline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Wake {
+    /// A task is due.
+    TaskDue,
+    /// A backend may be probed.
+    BackendProbe,
+    /// A pause ends.
+    PauseEnds,
+    /// The store wants tidying.
+    Tidy,
+}
+
+impl Wake {
+    /// The word used in logs and on D-Bus.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::TaskDue => "task-due",
+            Self::BackendProbe => "backend-probe",
+            Self::PauseEnds => "pause-ends",
+            Self::Tidy => "tidy",
+        }
+    }
+}

@@ -1,0 +1,456 @@
+//! The scheduler: takes what happened, decides what goes next, and names the one moment at which time alone would change
+//! that. It reads no clock and performs nothing.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::attempt::{Attempt, Claim, Route, counted};
+use super::backend::{Backend, Role};
+use super::backoff;
+use super::choose::{Candidate, Slots, choose};
+use super::lane::{Lane, News};
+use super::outcome::{Decision, Endpoint, Outcome, judge};
+use super::pause::Pauses;
+use super::status::Shown;
+use super::{Control, Effect, Input, Wake, blocked};
+use crate::model::{
+    Answer, AnswerMode, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, Moment, Network, Now,
+    Overrides, Reason, Settlement, Strategy, StrategyName, TaskError, TaskId, WallTime, World,
+};
+
+/// Which lane goes next, and how many of it.
+///
+/// Feed it with [`handle`](Self::handle), then perform what [`poll_effect`](Self::poll_effect) hands out until that is
+/// `None`, and hand in [`Input::Woken`] when [`poll_timeout`](Self::poll_timeout) has come. The same inputs with the same
+/// seed give the same effects.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(super) config: Arc<Config>,
+    /// `None` until a sense has spoken.
+    pub(super) world: Option<World>,
+    pub(super) lanes: BTreeMap<LaneId, Lane>,
+    pub(super) backends: BTreeMap<BackendName, Backend>,
+    /// One at a time: what a claim leaves is known only when the store has spoken.
+    pub(super) claim: Option<Claim>,
+    pub(super) attempts: BTreeMap<AttemptId, Attempt>,
+    pub(super) pauses: Pauses,
+    pub(super) stopping: bool,
+    pub(super) tidy_at: Option<WallTime>,
+    pub(super) wake: Option<(Moment, Wake)>,
+    /// When this configuration was loaded, if that was not at start.
+    pub(super) configured: WallTime,
+    shown: Option<Shown>,
+    next_attempt: AttemptId,
+    effects: VecDeque<Effect>,
+    rng: fastrand::Rng,
+}
+
+impl Scheduler {
+    /// A scheduler that knows of no task and no network. `seed` drives the jitter of backoffs.
+    pub fn new(config: Arc<Config>, seed: u64) -> Self {
+        let next_attempt = AttemptId(1);
+        Self {
+            backends: config.backends.keys().map(|name| (name.clone(), Backend::new(next_attempt))).collect(),
+            config,
+            world: None,
+            lanes: BTreeMap::new(),
+            claim: None,
+            attempts: BTreeMap::new(),
+            pauses: Pauses::default(),
+            stopping: false,
+            tidy_at: None,
+            wake: None,
+            configured: WallTime::default(),
+            shown: None,
+            next_attempt,
+            effects: VecDeque::new(),
+            rng: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// Takes what happened. When the wall clock has jumped, hand in [`Input::Woken`] for its deadlines to move along.
+    pub fn handle(&mut self, input: Input, now: Now) {
+        match input {
+            Input::Lanes(lanes) => self.lanes_changed(lanes),
+            Input::TidyAt(at) => self.tidy_at = at,
+            Input::World(world) => self.world_changed(world, now),
+            Input::Claimed { attempt, tasks } => self.claimed(attempt, tasks, now),
+            Input::Finished { attempt, answer } => self.finished(attempt, answer, now),
+            Input::Withdrawn(task) => self.withdrawn(task),
+            Input::Control(control) => self.decided(control, now),
+            Input::Woken => {}
+        }
+        self.pauses.expire(now.wall);
+        self.cut_hindered();
+        self.look(now);
+        self.tidy(now);
+        self.claim_next(now);
+        self.look_for_slots(now);
+        self.wake = self.next_wake(now);
+        self.announce(now);
+    }
+
+    /// The next thing to be done, in the order decided.
+    pub fn poll_effect(&mut self) -> Option<Effect> {
+        self.effects.pop_front()
+    }
+
+    /// When time alone will change something, and what; `None`: nothing will. Always after the last [`handle`](Self::handle)'s now.
+    pub fn poll_timeout(&self) -> Option<(Moment, Wake)> {
+        self.wake
+    }
+
+    fn lanes_changed(&mut self, lanes: Vec<crate::model::LaneSummary>) {
+        for summary in lanes {
+            if let Some(claim) = self.claim.as_mut().filter(|claim| claim.lane == summary.id) {
+                claim.heard = true;
+            }
+            match self.lanes.get_mut(&summary.id) {
+                Some(lane) => lane.update(summary),
+                None => drop(self.lanes.insert(summary.id, Lane::new(summary))),
+            }
+        }
+    }
+
+    fn world_changed(&mut self, world: World, now: Now) {
+        let before = self.world.as_ref();
+        for (name, backend) in &mut self.backends {
+            let old = before.and_then(|world| world.networks.get(name)).filter(|network| network.connected);
+            let new = world.networks.get(name).filter(|network| network.connected);
+            let rerouted = new.is_some_and(|new| old.is_none_or(|old| Route::of(old).is_lost_in(new)));
+            if rerouted {
+                backend.rerouted(now.moment);
+            }
+        }
+        self.world = Some(world);
+    }
+
+    fn decided(&mut self, control: Control, now: Now) {
+        match control {
+            Control::Configure(config) => self.configure(config, now),
+            Control::Pause(strategy, pause) => self.pauses.begin(strategy, pause, now.wall),
+            Control::Resume(strategy) => self.pauses.end(strategy.as_ref()),
+            Control::Stop => self.stopping = true,
+        }
+    }
+
+    fn configure(&mut self, config: Arc<Config>, now: Now) {
+        let mut before = std::mem::take(&mut self.backends);
+        for (name, section) in &config.backends {
+            let kept = before.remove(name).filter(|_| self.config.backends.get(name) == Some(section));
+            let backend = match kept {
+                Some(mut backend) => {
+                    backend.reconfigured(now.moment);
+                    backend
+                }
+                None => Backend::new(self.next_attempt),
+            };
+            self.backends.insert(name.clone(), backend);
+        }
+        self.config = config;
+        self.configured = now.wall;
+    }
+
+    fn withdrawn(&mut self, task: TaskId) {
+        if let Some(claim) = &mut self.claim {
+            claim.withdrawn.insert(task);
+        }
+        let Some((id, attempt)) =
+            self.attempts.iter_mut().find(|(_, attempt)| attempt.tasks.iter().any(|(id, _)| *id == task))
+        else {
+            return;
+        };
+        attempt.withdrawn.insert(task);
+        if attempt.withdrawn.len() == attempt.tasks.len() && attempt.cut.is_none() {
+            attempt.cut = Some(Cut::Withdrawn);
+            self.effects.push_back(Effect::Abort { attempt: *id, cut: Cut::Withdrawn });
+        }
+    }
+
+    /// The rows of a claim came. The world may have changed since it was made.
+    fn claimed(&mut self, attempt: AttemptId, tasks: Vec<Claimed>, now: Now) {
+        let Some(claim) = self.claim.take_if(|claim| claim.attempt == attempt) else {
+            return;
+        };
+        let cap = self.config.limits.backoff_cap;
+        if let Some(lane) = self.lanes.get_mut(&claim.lane) {
+            let news = if claim.heard { News::Came } else { News::Outstanding };
+            lane.claimed(&tasks, claim.limit, news, now.moment, cap);
+        }
+        let (withdrawn, tasks): (Vec<_>, Vec<_>) =
+            tasks.into_iter().partition(|task| claim.withdrawn.contains(&task.id));
+        self.release(withdrawn.iter());
+        self.pauses.expire(now.wall);
+        if !tasks.is_empty() {
+            self.start(&claim, tasks, now);
+        }
+    }
+
+    fn start(&mut self, claim: &Claim, tasks: Vec<Claimed>, now: Now) {
+        let (Some(policy), Some(network)) = (self.policy_of(claim.lane), self.network_of(&claim.backend)) else {
+            return self.release(tasks.iter());
+        };
+        let started = Attempt {
+            lane: claim.lane,
+            strategy: policy.strategy.clone(),
+            backend: policy.backend.clone(),
+            conditions: policy.strategy.conditions.with(policy.overrides),
+            role: policy.role,
+            tasks: counted(&tasks),
+            withdrawn: BTreeSet::new(),
+            route: Route::of(network),
+            cut: None,
+        };
+        if started.backend != claim.backend || tasks.len() > policy.limit || !self.may_go(claim.lane, now) {
+            return self.release(tasks.iter());
+        }
+        self.effects.push_back(Effect::Start {
+            attempt: claim.attempt,
+            strategy: started.strategy.name.clone(),
+            backend: started.backend.clone(),
+            tasks,
+        });
+        self.attempts.insert(claim.attempt, started);
+    }
+
+    fn release<'a>(&mut self, tasks: impl Iterator<Item = &'a Claimed>) {
+        let settled: Vec<_> = tasks.map(|task| (task.id, Settlement::Release { cause: String::new() })).collect();
+        if !settled.is_empty() {
+            self.effects.push_back(Effect::Settle(settled));
+        }
+    }
+
+    fn finished(&mut self, id: AttemptId, answer: Answer, now: Now) {
+        let Some(attempt) = self.attempts.remove(&id) else {
+            return;
+        };
+        let answer = match (attempt.cut, answer) {
+            // The connection broke while we were about to break it: the same cause, not an outage.
+            (Some(cut), Answer::Unreachable { .. }) => Answer::Cut(cut),
+            (_, answer) => answer,
+        };
+        let endpoint = self.backends.get(&attempt.backend).map_or(Endpoint::Unproven, Backend::endpoint);
+        let Outcome { tasks, backend: verdict, batch } = judge(answer, &attempt.task_ids(), endpoint);
+        if let Some(backend) = self.backends.get_mut(&attempt.backend) {
+            let cap = self.config.limits.backoff_cap;
+            backend.learn(verdict, (id, attempt.role), now, cap, &mut self.rng);
+        }
+        if let Some(lane) = self.lanes.get_mut(&attempt.lane) {
+            lane.blame(batch, &attempt.task_ids());
+        }
+        let settled = tasks
+            .into_iter()
+            .zip(&attempt.tasks)
+            .map(|((task, decision), (_, attempts))| (task, self.settlement(decision, *attempts, &attempt, now)))
+            .collect();
+        self.effects.push_back(Effect::Settle(settled));
+    }
+
+    fn settlement(&mut self, decision: Decision, attempts: u32, attempt: &Attempt, now: Now) -> Settlement {
+        let counted = attempts.saturating_add(1);
+        match decision {
+            Decision::Done(result) => Settlement::Done(result),
+            Decision::Retry { after, error } if counted < attempt.strategy.max_attempts => {
+                let cap = self.config.limits.backoff_cap;
+                let wait = backoff::wait(&mut self.rng, cap, attempt.strategy.multiplier, counted, after);
+                Settlement::Retry { due: now.wall + wait, error }
+            }
+            Decision::Retry { after: _, error } => {
+                Settlement::Failed(TaskError { failure: Failure::Exhausted, words: error })
+            }
+            Decision::Fail(error) => Settlement::Failed(error),
+            Decision::Release { cause } => Settlement::Release { cause },
+        }
+    }
+
+    /// Ends attempts that this world does not allow to go on.
+    fn cut_hindered(&mut self) {
+        for (id, attempt) in &mut self.attempts {
+            let cause = match &self.world {
+                _ if attempt.cut.is_some() => None,
+                _ if self.stopping => Some(Cut::Shutdown),
+                Some(world) => attempt.hindered_by(world),
+                None => None,
+            };
+            if let Some(cut) = cause {
+                attempt.cut = Some(cut);
+                self.effects.push_back(Effect::Abort { attempt: *id, cut });
+            }
+        }
+    }
+
+    /// Notes for every lane what hinders it, and since when.
+    fn look(&mut self, now: Now) {
+        let mut seen: Vec<(LaneId, Vec<Reason>, bool)> = Vec::with_capacity(self.lanes.len());
+        for (id, lane) in &self.lanes {
+            let hindrances = self.hindrances(&lane.strategy, &lane.overrides);
+            let ill = self.backend_of(&lane.strategy).is_some_and(|(_, backend)| backend.illness().is_some());
+            let free = hindrances.is_empty() && !ill;
+            seen.push((*id, hindrances, free));
+        }
+        for (id, hindrances, free) in seen {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.see(&hindrances, free, now);
+            }
+        }
+    }
+
+    fn look_for_slots(&mut self, now: Now) {
+        let crowded: Vec<(LaneId, bool)> =
+            self.lanes.keys().map(|id| (*id, !self.stopping && self.is_crowded(*id, now))).collect();
+        for (id, crowded) in crowded {
+            if let Some(lane) = self.lanes.get_mut(&id) {
+                lane.crowded_since = crowded.then(|| lane.crowded_since.unwrap_or(now.wall));
+            }
+        }
+    }
+
+    fn tidy(&mut self, now: Now) {
+        if !self.stopping && self.tidy_at.take_if(|at| *at <= now.wall).is_some() {
+            self.effects.push_back(Effect::Tidy);
+        }
+    }
+
+    fn claim_next(&mut self, now: Now) {
+        if self.claim.is_some() {
+            return;
+        }
+        let candidates = self.lanes.iter().filter(|(id, lane)| lane.is_ready(now) && self.may_go(**id, now));
+        let candidates = candidates.filter_map(|(id, lane)| {
+            let strategy = self.config.strategies.get(&lane.strategy)?;
+            let starved = lane.is_starved(strategy.max_wait, now);
+            Some(Candidate { lane: *id, priority: strategy.priority, first_due: lane.first_due?, starved })
+        });
+        let Some(lane) = choose(candidates) else {
+            return;
+        };
+        let Some(Policy { strategy, backend, limit, .. }) = self.policy_of(lane) else {
+            return;
+        };
+        let attempt = self.next_attempt;
+        let (backend, kind) = (backend.clone(), strategy.kind);
+        self.next_attempt = AttemptId(attempt.0 + 1);
+        self.claim = Some(Claim { attempt, lane, backend, kind, limit, heard: false, withdrawn: BTreeSet::new() });
+        self.effects.push_back(Effect::Claim { attempt, lane, limit });
+    }
+
+    fn announce(&mut self, now: Now) {
+        let shown = self.shown(now);
+        if self.shown.as_ref() != Some(&shown) {
+            self.shown = Some(shown);
+            self.effects.push_back(Effect::Announce);
+        }
+    }
+}
+
+/// What an attempt of a lane would be made by.
+pub(super) struct Policy<'a> {
+    pub(super) strategy: &'a Strategy,
+    pub(super) overrides: &'a Overrides,
+    pub(super) backend: &'a BackendName,
+    pub(super) role: Role,
+    /// The most tasks it may carry.
+    pub(super) limit: usize,
+}
+
+/// What is true now.
+impl Scheduler {
+    /// Whether an attempt of this lane may start, if something of it is due.
+    fn may_go(&self, id: LaneId, now: Now) -> bool {
+        let Some((lane, policy)) = self.lanes.get(&id).zip(self.policy_of(id)) else {
+            return false;
+        };
+        !self.stopping
+            && self.hindrances(&lane.strategy, &lane.overrides).is_empty()
+            && self.has_slot(id, policy.strategy.kind)
+            && self.admission(policy.backend).is_some_and(|from| from <= now.moment)
+    }
+
+    /// Whether a slot is free for an attempt of this lane.
+    pub(super) fn has_slot(&self, id: LaneId, kind: Kind) -> bool {
+        let searching = self.lanes.get(&id).is_some_and(|lane| lane.search_limit().is_some());
+        let alone = !self.attempts.values().any(|attempt| attempt.lane == id);
+        self.slots().free_for(kind) && (alone || !searching)
+    }
+
+    /// Whether due tasks of this lane lack nothing but a slot.
+    fn is_crowded(&self, id: LaneId, now: Now) -> bool {
+        self.lanes.get(&id).zip(self.policy_of(id)).is_some_and(|(lane, policy)| {
+            lane.is_ready(now)
+                && lane.hindrances.is_empty()
+                && policy.role == Role::Ordinary
+                && !self.has_slot(id, policy.strategy.kind)
+        })
+    }
+
+    /// From when on a backend takes another request; `None` while one tells whether its outage is over.
+    pub(super) fn admission(&self, name: &BackendName) -> Option<Moment> {
+        match self.backends.get(name)?.illness() {
+            None => Some(Moment::default()),
+            Some(illness) => {
+                let asked = self.attempts.values().any(|attempt| attempt.backend == *name)
+                    || self.claim.as_ref().is_some_and(|claim| claim.backend == *name);
+                (!asked).then_some(illness.until)
+            }
+        }
+    }
+
+    pub(super) fn slots(&self) -> Slots {
+        let running = self.attempts.values().map(|attempt| attempt.strategy.kind);
+        let claimed = self.claim.iter().map(|claim| claim.kind);
+        let mut slots = Slots { max_concurrent: self.config.limits.max_concurrent, json: 0, file: 0 };
+        for kind in running.chain(claimed) {
+            match kind {
+                Kind::Json => slots.json += 1,
+                Kind::File => slots.file += 1,
+            }
+        }
+        slots
+    }
+
+    /// How an attempt of this lane would be made; `None` if it has no strategy or no backend.
+    pub(super) fn policy_of(&self, id: LaneId) -> Option<Policy<'_>> {
+        let lane = self.lanes.get(&id)?;
+        let strategy = self.config.strategies.get(&lane.strategy)?;
+        let (backend, state) = self.backend_of(&lane.strategy)?;
+        let batch = match (strategy.kind, self.config.backends.get(backend)?.answer) {
+            (Kind::Json, AnswerMode::Items) => strategy.batch,
+            (Kind::Json, AnswerMode::Status) | (Kind::File, AnswerMode::Items | AnswerMode::Status) => 1,
+        };
+        let limit = lane.search_limit().map_or(batch, |limit| limit.min(batch)).max(1);
+        let role = if state.illness().is_some() { Role::Probe } else { Role::Ordinary };
+        Some(Policy { strategy, overrides: &lane.overrides, backend, role, limit })
+    }
+
+    /// The backend that a strategy names, if there is one of this name.
+    pub(super) fn backend_of(&self, strategy: &StrategyName) -> Option<(&BackendName, &Backend)> {
+        let name = self.config.strategies.get(strategy)?.backend.as_ref()?;
+        Some((name, self.backends.get(name)?))
+    }
+
+    pub(super) fn network_of(&self, backend: &BackendName) -> Option<&Network> {
+        self.world.as_ref()?.networks.get(backend)
+    }
+
+    /// What keeps tasks with these conditions from going, apart from their backend's health, slots and time.
+    pub(super) fn hindrances(&self, strategy: &StrategyName, overrides: &Overrides) -> Vec<Reason> {
+        match &self.world {
+            Some(world) => self.hindrances_in(world, strategy, overrides),
+            None => self.hindrances_in(&World::unknown(), strategy, overrides),
+        }
+    }
+
+    /// The same in another world.
+    pub(super) fn hindrances_in(&self, world: &World, strategy: &StrategyName, overrides: &Overrides) -> Vec<Reason> {
+        let mut reasons = match (self.config.strategies.get(strategy), self.backend_of(strategy)) {
+            (Some(policy), Some((backend, _))) => {
+                blocked(&policy.conditions.with(overrides), world.networks.get(backend), world)
+            }
+            (Some(_) | None, _) => vec![Reason::NoBackend],
+        };
+        if self.pauses.hold(strategy) {
+            reasons.push(Reason::Paused);
+        }
+        reasons
+    }
+}

@@ -1,0 +1,4 @@
+//! Tests of the core as a whole: an in-memory store in place of SQLite, and a clock that tests move by hand.
+
+mod rig;
+mod rules;

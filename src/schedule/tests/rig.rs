@@ -1,0 +1,388 @@
+//! The core with an in-memory store beside it, which has the same claim semantics as the real one: rows that wait for
+//! no other row, due, in order of due time and then of enqueue.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{
+    Access, Answer, AnswerMode, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed, Conditions,
+    Config, Connectivity, Device, HeaderToken, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits, LinkType,
+    Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Quotas, Settlement, StoreConfig, Strategy,
+    StrategyName, TaskId, TaskResult, WallTime, World,
+};
+use crate::schedule::{Effect, Input, Scheduler};
+
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+
+pub(super) fn start_of_time() -> Now {
+    Now { moment: Moment::since_boot(Duration::from_secs(1_000)), wall: WallTime::from_micros(1_700_000_000_000_000) }
+}
+
+pub(super) fn backend(name: &str) -> BackendName {
+    BackendName::new(name).expect("a name")
+}
+
+pub(super) fn strategy(name: &str) -> StrategyName {
+    StrategyName::new(name).expect("a name")
+}
+
+pub(super) fn task(number: u64) -> TaskId {
+    TaskId::from_bytes(u128::from(number).to_be_bytes())
+}
+
+/// The three shipped strategies, all of them with the backend `main`.
+pub(super) fn config() -> Config {
+    let policy = |name, kind, priority, batch, max_attempts, multiplier, network, max_wait| Strategy {
+        name: strategy(name),
+        backend: Some(backend("main")),
+        kind,
+        priority,
+        batch,
+        max_attempts,
+        multiplier,
+        conditions: Conditions {
+            network,
+            roaming: kind == Kind::Json,
+            charging: false,
+            min_battery: BatteryFloor::default(),
+            heed_power_save: priority > 1,
+        },
+        max_wait,
+    };
+    let strategies = [
+        policy("metadata", Kind::Json, 1, 50, 5, 2.0, NetworkNeed::Any, None),
+        policy("photo", Kind::File, 2, 3, 3, 2.0, NetworkNeed::Unmetered, Some(1800 * SECOND)),
+        policy("analytics", Kind::Json, 3, 100, 2, 1.5, NetworkNeed::Any, Some(7200 * SECOND)),
+    ];
+    Config {
+        device: Device { name: "test".to_owned() },
+        backends: BTreeMap::from([(backend("main"), backend_config(AnswerMode::Items))]),
+        strategies: strategies.map(|strategy| (strategy.name.clone(), strategy)).into(),
+        network: NetworkConfig::default(),
+        store: StoreConfig { keep_done: 3600 * SECOND, reserve: 0 },
+        limits: Limits {
+            max_concurrent: 3,
+            backoff_cap: 900 * SECOND,
+            payload: 65536,
+            payload_depth: 32,
+            batch_items: 500,
+            batch_bytes: 8 << 20,
+            quotas: Quotas { tasks: 1 << 20, bytes: 1 << 30, subscribers: 16 },
+        },
+        access: Access::default(),
+    }
+}
+
+pub(super) fn backend_config(answer: AnswerMode) -> BackendConfig {
+    BackendConfig {
+        kind: BackendKind::Http,
+        url: "https://sync.example/v1/items?token=secret".to_owned(),
+        credential: None,
+        token: HeaderToken::Bearer,
+        ca_file: None,
+        proxy: None,
+        answer,
+        gzip: true,
+        connect_timeout: 10 * SECOND,
+        read_timeout: 30 * SECOND,
+        request_timeout: 60 * SECOND,
+    }
+}
+
+pub(super) fn wifi() -> Network {
+    Network {
+        connected: true,
+        link: LinkType::Wifi,
+        interface: "wlan0".to_owned(),
+        connectivity: Connectivity::Full,
+        metered: Metered::GuessNo,
+        subnet: "192.0.2.7/24".to_owned(),
+        ..Network::none()
+    }
+}
+
+pub(super) fn modem() -> Network {
+    Network {
+        link: LinkType::Cellular,
+        interface: "wwan0".to_owned(),
+        metered: Metered::GuessYes,
+        subnet: "198.51.100.7/32".to_owned(),
+        ..wifi()
+    }
+}
+
+/// A world in which every backend's traffic goes over `network`.
+pub(super) fn world(network: &Network) -> World {
+    let networks = ["main", "other"].map(|name| (backend(name), network.clone())).into();
+    World { networks, ..World::unknown() }
+}
+
+pub(super) fn status(code: u16) -> Answer {
+    Answer::Status { code, words: String::new(), retry_after: None }
+}
+
+pub(super) fn unreachable() -> Answer {
+    Answer::Unreachable { words: "connection refused".to_owned() }
+}
+
+pub(super) fn foreign() -> Answer {
+    Answer::Foreign { words: "HTML".to_owned() }
+}
+
+/// A documented answer in which each task gets the same outcome.
+pub(super) fn results(tasks: &[TaskId], outcome: &ItemOutcome) -> Answer {
+    Answer::Results(tasks.iter().map(|id| ItemResult { id: *id, outcome: outcome.clone() }).collect())
+}
+
+pub(super) fn ok() -> ItemOutcome {
+    ItemOutcome::Ok(TaskResult { status: 200, duplicate: false, body: String::new() })
+}
+
+/// Where a row of the in-memory store stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Row {
+    Pending,
+    Running,
+    Done,
+    Failed,
+    Cancelled,
+}
+
+/// A task of the in-memory store.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) id: TaskId,
+    pub(super) lane: LaneId,
+    pub(super) key: Option<u64>,
+    pub(super) due: WallTime,
+    pub(super) attempts: u32,
+    pub(super) row: Row,
+}
+
+/// The whole queue in the order of enqueue.
+#[derive(Debug, Default)]
+pub(super) struct MemoryStore {
+    pub(super) tasks: Vec<Stored>,
+    lanes: Vec<(StrategyName, Overrides)>,
+    told: BTreeMap<LaneId, LaneSummary>,
+}
+
+impl MemoryStore {
+    pub(super) fn lane(&mut self, strategy: &StrategyName, overrides: Overrides) -> LaneId {
+        let key = (strategy.clone(), overrides);
+        let at = self.lanes.iter().position(|lane| *lane == key).unwrap_or_else(|| {
+            self.lanes.push(key);
+            self.lanes.len() - 1
+        });
+        LaneId(at as i64 + 1)
+    }
+
+    pub(super) fn enqueue(&mut self, lane: LaneId, key: Option<u64>, now: WallTime) -> TaskId {
+        let id = task(self.tasks.len() as u64 + 1);
+        self.tasks.push(Stored { id, lane, key, due: now, attempts: 0, row: Row::Pending });
+        id
+    }
+
+    pub(super) fn find(&mut self, id: TaskId) -> &mut Stored {
+        self.tasks.iter_mut().find(|task| task.id == id).expect("a known task")
+    }
+
+    pub(super) fn get(&self, id: TaskId) -> &Stored {
+        self.tasks.iter().find(|task| task.id == id).expect("a known task")
+    }
+
+    /// The tasks in the ready index: pending, and first of their key.
+    fn heads(&self) -> impl Iterator<Item = &Stored> {
+        let mut keys = BTreeSet::new();
+        self.tasks.iter().filter(move |task| {
+            let alive = matches!(task.row, Row::Pending | Row::Running);
+            let head = task.key.is_none_or(|key| !alive || keys.insert(key));
+            task.row == Row::Pending && head
+        })
+    }
+
+    pub(super) fn claim(&mut self, lane: LaneId, limit: usize, now: WallTime) -> Vec<Claimed> {
+        let mut due: Vec<(WallTime, TaskId)> =
+            self.heads().filter(|task| task.lane == lane && task.due <= now).map(|task| (task.due, task.id)).collect();
+        due.sort();
+        due.truncate(limit);
+        due.into_iter()
+            .map(|(_, id)| {
+                let task = self.find(id);
+                task.row = Row::Running;
+                Claimed { id, payload: "{}".to_owned(), created: task.due, attempts: task.attempts }
+            })
+            .collect()
+    }
+
+    pub(super) fn settle(&mut self, settlements: &[(TaskId, Settlement)]) {
+        for (id, settlement) in settlements {
+            let task = self.find(*id);
+            if task.row == Row::Cancelled {
+                continue;
+            }
+            assert_eq!(task.row, Row::Running, "{id} is settled without running");
+            match settlement {
+                Settlement::Done(_) => task.row = Row::Done,
+                Settlement::Retry { due, .. } => {
+                    task.row = Row::Pending;
+                    task.due = *due;
+                    task.attempts += 1;
+                }
+                Settlement::Release { .. } => task.row = Row::Pending,
+                Settlement::Failed(_) => task.row = Row::Failed,
+            }
+        }
+    }
+
+    /// The summaries that changed since this was asked last.
+    pub(super) fn news(&mut self) -> Vec<LaneSummary> {
+        let mut now: BTreeMap<LaneId, LaneSummary> = BTreeMap::new();
+        for (at, (strategy, overrides)) in self.lanes.iter().enumerate() {
+            let id = LaneId(at as i64 + 1);
+            let empty =
+                LaneSummary { id, strategy: strategy.clone(), overrides: *overrides, waiting: 0, first_due: None };
+            now.insert(id, empty);
+        }
+        for task in self.heads() {
+            let summary = now.get_mut(&task.lane).expect("a known lane");
+            summary.waiting += 1;
+            summary.first_due = Some(summary.first_due.map_or(task.due, |due| due.min(task.due)));
+        }
+        let changed = now.values().filter(|summary| self.told.get(&summary.id) != Some(summary)).cloned().collect();
+        self.told = now;
+        changed
+    }
+}
+
+/// What the core asked for, as far as tests look at it.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
+    pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
+    pub(super) settled: Vec<(TaskId, Settlement)>,
+    pub(super) claims: Vec<(LaneId, usize)>,
+    pub(super) tidied: usize,
+    pub(super) announced: usize,
+}
+
+/// The core, its store and its clock. The store answers at once, its news first.
+pub(super) struct Rig {
+    pub(super) core: Scheduler,
+    pub(super) store: MemoryStore,
+    pub(super) now: Now,
+    pub(super) running: BTreeMap<AttemptId, Vec<TaskId>>,
+    pub(super) log: Log,
+}
+
+impl Rig {
+    pub(super) fn new(config: Config) -> Self {
+        let core = Scheduler::new(Arc::new(config), 1);
+        let (store, now) = (MemoryStore::default(), start_of_time());
+        Self { core, store, now, running: BTreeMap::new(), log: Log::default() }
+    }
+
+    /// With wifi up.
+    pub(super) fn online(config: Config) -> Self {
+        let mut rig = Self::new(config);
+        rig.feed(Input::World(world(&wifi())));
+        rig
+    }
+
+    pub(super) fn feed(&mut self, input: Input) {
+        self.core.handle(input, self.now);
+        self.check_wake();
+        while let Some(effect) = self.core.poll_effect() {
+            self.perform(effect);
+            self.check_wake();
+        }
+    }
+
+    fn check_wake(&self) {
+        if let Some((at, wake)) = self.core.poll_timeout() {
+            assert!(at > self.now.moment, "{wake:?} is not in the future");
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Claim { attempt, lane, limit } => {
+                self.log.claims.push((lane, limit));
+                let tasks = self.store.claim(lane, limit, self.now.wall);
+                self.tell();
+                self.core.handle(Input::Claimed { attempt, tasks }, self.now);
+            }
+            Effect::Start { attempt, strategy, backend: _, tasks } => {
+                let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
+                self.running.insert(attempt, ids.clone());
+                self.log.started.push((attempt, strategy, ids));
+            }
+            Effect::Abort { attempt, cut } => self.log.aborted.push((attempt, cut)),
+            Effect::Settle(settlements) => {
+                self.store.settle(&settlements);
+                self.log.settled.extend(settlements);
+                self.tell();
+            }
+            Effect::Tidy => self.log.tidied += 1,
+            Effect::Announce => self.log.announced += 1,
+        }
+    }
+
+    fn tell(&mut self) {
+        let news = self.store.news();
+        if !news.is_empty() {
+            self.core.handle(Input::Lanes(news), self.now);
+        }
+    }
+
+    /// Hands in `count` tasks of a strategy at once; gives their ids.
+    pub(super) fn enqueue(&mut self, name: &str, count: usize) -> Vec<TaskId> {
+        self.enqueue_with(name, Overrides::default(), count)
+    }
+
+    pub(super) fn enqueue_with(&mut self, name: &str, overrides: Overrides, count: usize) -> Vec<TaskId> {
+        let lane = self.store.lane(&strategy(name), overrides);
+        let ids = (0..count).map(|_| self.store.enqueue(lane, None, self.now.wall)).collect();
+        let news = self.store.news();
+        self.feed(Input::Lanes(news));
+        ids
+    }
+
+    pub(super) fn finish(&mut self, attempt: AttemptId, answer: Answer) {
+        self.running.remove(&attempt).expect("a running attempt");
+        self.feed(Input::Finished { attempt, answer });
+    }
+
+    /// The oldest attempt that runs.
+    pub(super) fn first_running(&self) -> (AttemptId, Vec<TaskId>) {
+        self.running.iter().next().map(|(id, tasks)| (*id, tasks.clone())).expect("something runs")
+    }
+
+    /// Ends the oldest attempt with this answer.
+    pub(super) fn answer(&mut self, answer: Answer) {
+        let (attempt, _) = self.first_running();
+        self.finish(attempt, answer);
+    }
+
+    /// Ends the oldest attempt with `ok` for each task.
+    pub(super) fn succeed(&mut self) {
+        let (attempt, tasks) = self.first_running();
+        self.finish(attempt, results(&tasks, &ok()));
+    }
+
+    /// Lets time pass without a word to the core.
+    pub(super) fn pass(&mut self, time: Duration) {
+        self.now = self.now + time;
+    }
+
+    /// Lets time pass as a daemon would: each wake is handed in when it comes.
+    pub(super) fn sleep(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some((at, _)) = self.core.poll_timeout().filter(|(at, _)| *at <= end.moment) {
+            self.now = self.now + at.saturating_since(self.now.moment);
+            self.feed(Input::Woken);
+        }
+        self.now = end;
+    }
+}
