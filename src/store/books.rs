@@ -1,0 +1,426 @@
+//! The counters: what each account has in each lane, and what follows from it. A transaction gathers its differences
+//! here and writes each account that it touched once; opening reads the sums and never the tasks.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{AddAssign, Sub};
+
+use rusqlite::{Connection, OptionalExtension, Result, params};
+
+use super::row::{Phase, Row, overrides_from_row};
+use super::sql::{count, one_row, strategy_from, wall};
+use crate::model::{
+    Counts, CountsByStrategy, LaneId, LaneSummary, Overrides, Owner, State, StoreNews, StrategyName, TaskChange,
+    WallTime,
+};
+
+/// Accounts and owners that are remembered between transactions; beyond, they are read again.
+const REMEMBERED: usize = 2048;
+
+/// A row of `account`: one app of one owner in one lane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct AccountId(pub(super) i64);
+
+/// What a task counts for, or how that changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Tally {
+    pending: i64,
+    running: i64,
+    failed: i64,
+    waiting: i64,
+    bytes: i64,
+    kept: i64,
+}
+
+impl Tally {
+    /// What this task counts for.
+    pub(super) fn of(row: &Row) -> Self {
+        let is = |phase: Phase| i64::from(row.phase == phase);
+        let (pending, running, failed) = (is(Phase::Pending), is(Phase::Running), is(Phase::Failed));
+        Self {
+            pending,
+            running,
+            failed,
+            waiting: i64::from(row.is_ready()),
+            bytes: (pending + running + failed) * row.size,
+            kept: 1,
+        }
+    }
+
+    /// What a task that is not stored counts for.
+    pub(super) const fn nothing() -> Self {
+        Self { pending: 0, running: 0, failed: 0, waiting: 0, bytes: 0, kept: 0 }
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.pending += other.pending;
+        self.running += other.running;
+        self.failed += other.failed;
+        self.waiting += other.waiting;
+        self.bytes += other.bytes;
+        self.kept += other.kept;
+    }
+}
+
+impl Sub for Tally {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            pending: self.pending - other.pending,
+            running: self.running - other.running,
+            failed: self.failed - other.failed,
+            waiting: self.waiting - other.waiting,
+            bytes: self.bytes - other.bytes,
+            kept: self.kept - other.kept,
+        }
+    }
+}
+
+/// What somebody has that is not done or cancelled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Usage {
+    pub(super) tasks: i64,
+    pub(super) bytes: i64,
+}
+
+impl AddAssign<Tally> for Usage {
+    fn add_assign(&mut self, tally: Tally) {
+        self.tasks += tally.pending + tally.running + tally.failed;
+        self.bytes += tally.bytes;
+    }
+}
+
+#[derive(Debug)]
+struct Lane {
+    strategy: StrategyName,
+    overrides: Overrides,
+    tally: Tally,
+    told: Option<LaneSummary>,
+}
+
+#[derive(Debug, Clone)]
+struct Account {
+    owner: Owner,
+    app: String,
+    lane: LaneId,
+}
+
+#[derive(Debug, Default)]
+struct OwnerUsage {
+    whole: Usage,
+    apps: HashMap<String, Usage>,
+}
+
+/// What the transaction in progress changed.
+#[derive(Debug, Clone, Default)]
+struct Differences {
+    tallies: BTreeMap<AccountId, (LaneId, Tally)>,
+    lanes: BTreeSet<LaneId>,
+    changes: Vec<TaskChange>,
+}
+
+/// A point in a transaction to which [`Books::back_to`] returns.
+pub(super) struct Bookmark {
+    differences: Differences,
+    last_lane: Option<LaneId>,
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(super) struct Books {
+    lanes: BTreeMap<LaneId, Lane>,
+    /// The last lane that a commit made durable.
+    last_lane: Option<LaneId>,
+    accounts: HashMap<AccountId, Account>,
+    account_ids: HashMap<(Owner, LaneId, String), AccountId>,
+    usage: HashMap<Owner, OwnerUsage>,
+    differences: Differences,
+    /// The transaction removed accounts that the maps above may know.
+    accounts_gone: bool,
+    /// Lanes that commits touched since the last news.
+    untold: BTreeSet<LaneId>,
+    told_counts: CountsByStrategy,
+}
+
+impl Books {
+    /// Reads the lanes and their sums.
+    pub(super) fn load(conn: &Connection) -> Result<Self> {
+        let mut books = Self::default();
+        let mut statement = conn.prepare(
+            "SELECT lane.id, strategy, network, charging, min_battery, total(pending), total(running), total(failed),
+                    total(waiting), total(bytes), total(kept)
+             FROM lane LEFT JOIN account ON account.lane = lane.id GROUP BY lane.id",
+        )?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let sum = |index: usize| row.get::<_, f64>(index).map(|sum| sum as i64);
+            let tally = Tally {
+                pending: sum(5)?,
+                running: sum(6)?,
+                failed: sum(7)?,
+                waiting: sum(8)?,
+                bytes: sum(9)?,
+                kept: sum(10)?,
+            };
+            let lane =
+                Lane { strategy: strategy_from(row, 1)?, overrides: overrides_from_row(row, 2)?, tally, told: None };
+            books.lanes.insert(LaneId(row.get(0)?), lane);
+        }
+        books.last_lane = books.lanes.keys().next_back().copied();
+        books.untold = books.lanes.keys().copied().collect();
+        Ok(books)
+    }
+
+    /// The lane of these conditions, made if there is none yet.
+    pub(super) fn lane(&mut self, conn: &Connection, strategy: &StrategyName, overrides: Overrides) -> Result<LaneId> {
+        let known = self.lanes.iter().find(|(_, lane)| lane.overrides == overrides && lane.strategy == *strategy);
+        if let Some((id, _)) = known {
+            return Ok(*id);
+        }
+        let id = LaneId(self.lanes.keys().next_back().map_or(1, |last| last.0 + 1));
+        conn.prepare_cached("INSERT INTO lane (id, strategy, network, charging, min_battery) VALUES (?, ?, ?, ?, ?)")?
+            .execute(params![
+                id.0,
+                strategy.as_str(),
+                overrides.network.map(|need| need.as_str()),
+                overrides.charging,
+                overrides.min_battery.map(|floor| floor.percent()),
+            ])?;
+        let lane = Lane { strategy: strategy.clone(), overrides, tally: Tally::nothing(), told: None };
+        self.lanes.insert(id, lane);
+        Ok(id)
+    }
+
+    /// The strategy of a lane.
+    pub(super) fn strategy(&self, lane: LaneId) -> Result<StrategyName> {
+        self.lanes.get(&lane).map(|lane| lane.strategy.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
+    }
+
+    /// Every lane there is.
+    pub(super) fn lanes(&self) -> Vec<LaneId> {
+        self.lanes.keys().copied().collect()
+    }
+
+    /// The account of an app in a lane, made if there is none yet.
+    pub(super) fn account(&mut self, conn: &Connection, owner: Owner, app: &str, lane: LaneId) -> Result<AccountId> {
+        let name = (owner, lane, app.to_owned());
+        if let Some(id) = self.account_ids.get(&name) {
+            return Ok(*id);
+        }
+        let found: Option<i64> = conn
+            .prepare_cached("SELECT id FROM account WHERE owner = ? AND app = ? AND lane = ?")?
+            .query_row(params![owner.0, app, lane.0], |row| row.get(0))
+            .optional()?;
+        let id = match found {
+            Some(id) => id,
+            None => {
+                conn.prepare_cached("INSERT INTO account (owner, app, lane) VALUES (?, ?, ?)")?
+                    .execute(params![owner.0, app, lane.0])?;
+                conn.last_insert_rowid()
+            }
+        };
+        self.accounts.insert(AccountId(id), Account { owner, app: app.to_owned(), lane });
+        self.account_ids.insert(name, AccountId(id));
+        Ok(AccountId(id))
+    }
+
+    /// What the owner has, and what the app has of it, the transaction in progress included.
+    pub(super) fn usage(&mut self, conn: &Connection, owner: Owner, app: &str) -> Result<(Usage, Usage)> {
+        if !self.usage.contains_key(&owner) {
+            let read = self.read_usage(conn, owner)?;
+            self.usage.insert(owner, read);
+        }
+        let known = self.usage.get(&owner);
+        let whole = known.map(|usage| usage.whole).unwrap_or_default();
+        Ok((whole, known.and_then(|usage| usage.apps.get(app).copied()).unwrap_or_default()))
+    }
+
+    fn read_usage(&self, conn: &Connection, owner: Owner) -> Result<OwnerUsage> {
+        let mut usage = OwnerUsage::default();
+        let mut statement =
+            conn.prepare_cached("SELECT id, app, pending + running + failed, bytes FROM account WHERE owner = ?")?;
+        let mut rows = statement.query([owner.0])?;
+        while let Some(row) = rows.next()? {
+            let mut own = Usage { tasks: row.get(2)?, bytes: row.get(3)? };
+            if let Some((_, tally)) = self.differences.tallies.get(&AccountId(row.get(0)?)) {
+                own += *tally;
+            }
+            usage.whole.tasks += own.tasks;
+            usage.whole.bytes += own.bytes;
+            let app = usage.apps.entry(row.get(1)?).or_default();
+            app.tasks += own.tasks;
+            app.bytes += own.bytes;
+        }
+        Ok(usage)
+    }
+
+    /// A task of this account counted for `before` and now counts for `after`.
+    pub(super) fn note(&mut self, conn: &Connection, id: AccountId, before: Tally, after: Tally) -> Result<()> {
+        let account = match self.accounts.get(&id) {
+            Some(account) => account,
+            None => {
+                let read = read_account(conn, id)?;
+                self.accounts.entry(id).or_insert(read)
+            }
+        };
+        let difference = after - before;
+        let lane = account.lane;
+        self.differences.tallies.entry(id).or_insert((lane, Tally::nothing())).1 += difference;
+        self.differences.lanes.insert(lane);
+        if let Some(usage) = self.usage.get_mut(&account.owner) {
+            usage.whole += difference;
+            match usage.apps.get_mut(&account.app) {
+                Some(app) => *app += difference,
+                None => {
+                    let mut app = Usage::default();
+                    app += difference;
+                    usage.apps.insert(account.app.clone(), app);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A lane's due times changed.
+    pub(super) fn touch(&mut self, lane: LaneId) {
+        self.differences.lanes.insert(lane);
+    }
+
+    /// A task moved from one state to another.
+    pub(super) fn changed(&mut self, row: &Row, from: Option<State>, at: WallTime, error: String) -> Result<()> {
+        let strategy = self.strategy(row.lane)?;
+        self.differences.changes.push(TaskChange {
+            id: row.id,
+            owner: row.owner,
+            strategy,
+            state: row.phase.state(),
+            from,
+            at,
+            attempts: row.attempts,
+            error,
+        });
+        Ok(())
+    }
+
+    /// Remembers where the transaction stands.
+    pub(super) fn mark(&self) -> Bookmark {
+        let last_lane = self.lanes.keys().next_back().copied();
+        Bookmark { differences: self.differences.clone(), last_lane }
+    }
+
+    /// Forgets what happened since the mark, as its savepoint does.
+    pub(super) fn back_to(&mut self, mark: Bookmark) {
+        self.differences = mark.differences;
+        self.forget_beyond(mark.last_lane);
+    }
+
+    /// Forgets the whole transaction.
+    pub(super) fn rolled_back(&mut self) {
+        self.differences = Differences::default();
+        self.forget_beyond(self.last_lane);
+    }
+
+    fn forget_beyond(&mut self, last_lane: Option<LaneId>) {
+        self.lanes.retain(|id, _| Some(*id) <= last_lane);
+        self.forget_accounts();
+    }
+
+    fn forget_accounts(&mut self) {
+        self.accounts.clear();
+        self.account_ids.clear();
+        self.usage.clear();
+    }
+
+    /// Writes the differences, at the end of the transaction. An account without tasks is removed, so that an owner who
+    /// makes up apps leaves nothing behind.
+    pub(super) fn write(&mut self, conn: &Connection) -> Result<()> {
+        for (id, (_, tally)) in &self.differences.tallies {
+            if *tally == Tally::nothing() {
+                continue;
+            }
+            let mut update = conn.prepare_cached(
+                "UPDATE account SET pending = pending + ?2, running = running + ?3, failed = failed + ?4,
+                        waiting = waiting + ?5, bytes = bytes + ?6, kept = kept + ?7 WHERE id = ?1",
+            )?;
+            let Tally { pending, running, failed, waiting, bytes, kept } = tally;
+            one_row(update.execute(params![id.0, pending, running, failed, waiting, bytes, kept])?)?;
+            if *kept < 0 {
+                let gone = conn.prepare_cached("DELETE FROM account WHERE id = ? AND kept = 0")?.execute([id.0])?;
+                self.accounts_gone |= gone > 0;
+            }
+        }
+        Ok(())
+    }
+
+    /// The transaction is durable.
+    pub(super) fn committed(&mut self) -> Vec<TaskChange> {
+        let differences = std::mem::take(&mut self.differences);
+        for (lane, tally) in differences.tallies.values() {
+            if let Some(lane) = self.lanes.get_mut(lane) {
+                lane.tally += *tally;
+            }
+        }
+        self.last_lane = self.lanes.keys().next_back().copied();
+        self.untold.extend(differences.lanes);
+        let full = self.accounts.len() > REMEMBERED || self.usage.len() > REMEMBERED;
+        if full || std::mem::take(&mut self.accounts_gone) {
+            self.forget_accounts();
+        }
+        differences.changes
+    }
+
+    /// What is new since the last call: lanes and counts that are not as they were told.
+    pub(super) fn news(&mut self, conn: &Connection, changes: Vec<TaskChange>) -> Result<StoreNews> {
+        let mut news = StoreNews { changes, ..StoreNews::default() };
+        let mut strategies = BTreeSet::new();
+        for id in self.untold.clone() {
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            strategies.insert(lane.strategy.clone());
+            let summary = LaneSummary {
+                id,
+                strategy: lane.strategy.clone(),
+                overrides: lane.overrides,
+                waiting: count(lane.tally.waiting),
+                first_due: if lane.tally.waiting > 0 { first_due(conn, id)? } else { None },
+            };
+            if lane.told.as_ref() != Some(&summary) {
+                lane.told = Some(summary.clone());
+                news.lanes.push(summary);
+            }
+        }
+        self.untold.clear();
+        for strategy in strategies {
+            let counts = self.counts(&strategy);
+            if self.told_counts.insert(strategy.clone(), counts) != Some(counts) {
+                news.counts.insert(strategy, counts);
+            }
+        }
+        Ok(news)
+    }
+
+    fn counts(&self, strategy: &StrategyName) -> Counts {
+        let mut sum = Tally::nothing();
+        for lane in self.lanes.values().filter(|lane| lane.strategy == *strategy) {
+            sum += lane.tally;
+        }
+        Counts { pending: count(sum.pending), running: count(sum.running), failed: count(sum.failed) }
+    }
+}
+
+fn read_account(conn: &Connection, id: AccountId) -> Result<Account> {
+    conn.prepare_cached("SELECT owner, app, lane FROM account WHERE id = ?")?
+        .query_row([id.0], |row| Ok(Account { owner: Owner(row.get(0)?), app: row.get(1)?, lane: LaneId(row.get(2)?) }))
+}
+
+fn first_due(conn: &Connection, lane: LaneId) -> Result<Option<WallTime>> {
+    let due: Option<i64> = conn
+        .prepare_cached(
+            "SELECT due FROM task INDEXED BY ready WHERE lane = ? AND state = 0 AND behind = 0 AND deps = 0
+             ORDER BY due LIMIT 1",
+        )?
+        .query_row([lane.0], |row| row.get(0))
+        .optional()?;
+    Ok(due.map(wall))
+}

@@ -1,0 +1,258 @@
+//! Floor 2: the queue on disk. One thread owns the write connection and commits in groups; readers have their own.
+//!
+//! Which rows go is decided here, in SQL, within the transaction that writes them: the order within a key, `after`,
+//! `on_existing`, cancel, quotas, expiry. Which lane goes, and when, is not known here. No thread wakes by itself: each
+//! is blocked on its channel until somebody asks.
+
+mod agenda;
+mod books;
+mod cursor;
+mod error;
+mod open;
+mod operation;
+mod ops;
+mod order;
+mod read;
+mod reserve;
+mod row;
+mod schema;
+mod sql;
+mod work;
+mod writer;
+
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::{EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, StoreError};
+
+use crate::model::{
+    Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Quotas, Settlement, StoreNews, Task, TaskId,
+    WallTime,
+};
+use open::Threads;
+use operation::{Operation, ask};
+use ops::claim::Claim;
+use ops::configure::{Configure, PutSetting};
+use ops::enqueue::Enqueue;
+use ops::ids::{Cancel, Discard, Retry, Selection};
+use ops::respread::Respread;
+use ops::settle::Settle;
+use ops::tidy::Tidy;
+use read::{GetTask, ListTasks, Query, ReadHistory, ReadSetting};
+
+/// What an admin decides about the store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// What one owner may hold.
+    pub quotas: Quotas,
+    /// How long done and cancelled tasks are kept.
+    pub keep_done: Duration,
+    /// Bytes kept aside so that ends are recorded on a full disk; 0 = none.
+    pub reserve: u64,
+    /// The longest backoff: nothing is due later than this from now.
+    pub backoff_cap: Duration,
+}
+
+/// What opening found.
+#[derive(Debug)]
+pub struct Opening {
+    /// Tasks that an attempt had when the daemon last stopped, pending again.
+    pub recovered: u64,
+    /// Tasks of that kind that are dead letters now, since it was the third time in a row.
+    pub crashed: u64,
+    /// The database was damaged.
+    pub salvage: Option<Salvage>,
+    /// All lanes, all counts, the first tidy, and the changes that opening made.
+    pub news: StoreNews,
+}
+
+/// A damaged database that was moved aside, and what was carried over into a new one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvage {
+    /// Where the damaged file lies now; nothing of it was deleted.
+    pub moved_to: PathBuf,
+    /// Tasks carried over.
+    pub tasks: u64,
+    /// What SQLite said about the damage.
+    pub lost_reason: String,
+}
+
+/// Whose tasks a call may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// One owner's; others' are as if they were not there.
+    Owner(Owner),
+    /// Everybody's.
+    All,
+}
+
+impl Scope {
+    pub(crate) fn covers(self, owner: Owner) -> bool {
+        match self {
+            Self::Owner(own) => own == owner,
+            Self::All => true,
+        }
+    }
+}
+
+/// The queue. A handle, cheap to clone. When the last one is dropped, what was asked is done and committed, the
+/// database is closed and the state directory's lock is given up; the drop waits for that.
+#[derive(Clone, Debug)]
+pub struct Store {
+    threads: Arc<Threads>,
+}
+
+impl Store {
+    /// Opens the queue in `dir`, which is made with mode 0700 if it is not there, and takes its lock. What was running
+    /// is pending again, due times are put right for `now`, and a damaged database is replaced by what is readable of
+    /// it. `seed` is for jitter. `news` is called on the writer's thread, after the callers of a commit got their
+    /// answers; it must not block.
+    pub fn open(
+        dir: &Path,
+        options: Options,
+        now: WallTime,
+        seed: u64,
+        news: impl FnMut(StoreNews) + Send + 'static,
+    ) -> Result<(Store, Opening), OpenError> {
+        let (threads, opening) = open::open(dir, options, now, seed, news)?;
+        Ok((Store { threads: Arc::new(threads) }, opening))
+    }
+
+    // The writers below take effect in the order in which they are called, whether or not their future is ever polled.
+    // The future resolves when the effect is durable.
+
+    /// Adds tasks, all or none, in their order.
+    pub fn enqueue(
+        &self,
+        tasks: Vec<NewTask>,
+    ) -> impl Future<Output = Result<Vec<Enqueued>, EnqueueError>> + Send + 'static {
+        self.write(Enqueue { tasks })
+    }
+
+    /// Marks the first tasks of a lane that are due at `now` as running and hands them over: at most `limit`, by due
+    /// time, then by order of enqueue. None that is expired, none that waits for another.
+    pub fn claim(
+        &self,
+        lane: LaneId,
+        limit: usize,
+        now: WallTime,
+    ) -> impl Future<Output = Result<Vec<Claimed>, StoreError>> + Send + 'static {
+        self.write(Claim { lane, limit, now })
+    }
+
+    /// Writes how attempts left their tasks. Each claimed task is settled once; one that is no longer running is left
+    /// as it is.
+    pub fn settle(
+        &self,
+        settlements: Vec<(TaskId, Settlement)>,
+        now: WallTime,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(Settle { settlements, now })
+    }
+
+    /// Takes tasks back: those that are pending or running. How many there were.
+    pub fn cancel(
+        &self,
+        scope: Scope,
+        ids: Vec<TaskId>,
+        now: WallTime,
+    ) -> impl Future<Output = Result<u32, IdsError>> + Send + 'static {
+        self.write(Cancel(Selection { scope, ids, now }))
+    }
+
+    /// Gives failed tasks another chance, at once. How many there were.
+    pub fn retry(
+        &self,
+        scope: Scope,
+        ids: Vec<TaskId>,
+        now: WallTime,
+    ) -> impl Future<Output = Result<u32, IdsError>> + Send + 'static {
+        self.write(Retry(Selection { scope, ids, now }))
+    }
+
+    /// Removes tasks that have ended: failed, done or cancelled. How many there were. A cancelled one whose attempt
+    /// still runs has not ended yet.
+    pub fn discard(
+        &self,
+        scope: Scope,
+        ids: Vec<TaskId>,
+        now: WallTime,
+    ) -> impl Future<Output = Result<u32, IdsError>> + Send + 'static {
+        self.write(Discard(Selection { scope, ids, now }))
+    }
+
+    /// Fails what expired and prunes what was kept long enough: a bounded piece, and the news says when to call again.
+    pub fn tidy(&self, now: WallTime) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(Tidy { now })
+    }
+
+    /// Puts due times right after the wall clock jumped.
+    pub fn respread(&self, now: WallTime) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(Respread { now })
+    }
+
+    /// Keeps a setting, or removes it.
+    pub fn put_setting(
+        &self,
+        name: &'static str,
+        value: Option<String>,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(PutSetting { name, value })
+    }
+
+    /// Takes other options.
+    pub fn configure(&self, options: Options) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(Configure(options))
+    }
+
+    // The readers below see every write whose future has resolved, and never wait for the writer.
+
+    /// One task.
+    pub fn get(&self, scope: Scope, id: TaskId) -> impl Future<Output = Result<Task, ReadError>> + Send + 'static {
+        self.read(GetTask { scope, id })
+    }
+
+    /// A page of tasks in the order they were enqueued. `limit` 0 = 100, above 1000 = 1000. A page may be shorter than
+    /// that, even empty, and still have a next one, if many tasks had to be looked at.
+    pub fn list(
+        &self,
+        filter: Filter,
+        cursor: Option<String>,
+        limit: u32,
+    ) -> impl Future<Output = Result<Page, ReadError>> + Send + 'static {
+        self.read(ListTasks { filter, cursor, limit })
+    }
+
+    /// The last lines of a task's history, oldest first; empty for a task that went through at once, or is not there.
+    pub fn history(&self, id: TaskId) -> impl Future<Output = Result<Vec<HistoryEntry>, ReadError>> + Send + 'static {
+        self.read(ReadHistory { id })
+    }
+
+    /// A setting, if it was put.
+    pub fn setting(
+        &self,
+        name: &'static str,
+    ) -> impl Future<Output = Result<Option<String>, ReadError>> + Send + 'static {
+        self.read(ReadSetting { name })
+    }
+
+    fn write<O: Operation>(
+        &self,
+        operation: O,
+    ) -> impl Future<Output = Result<O::Answer, O::Refusal>> + Send + 'static {
+        let (job, answer) = ask(operation);
+        self.threads.write(job);
+        answer
+    }
+
+    fn read<Q: Query>(&self, query: Q) -> impl Future<Output = Result<Q::Answer, ReadError>> + Send + 'static {
+        let (job, answer) = read::ask(query);
+        self.threads.read::<Q>(job);
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests;

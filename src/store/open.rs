@@ -1,0 +1,312 @@
+//! Opening: the directory and its lock, whose database it is, its schema, the damage, the threads.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::{self, JoinHandle};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, flock};
+
+use super::agenda::Agenda;
+use super::books::Books;
+use super::cursor::CursorKey;
+use super::error::OpenError;
+use super::operation::Job;
+use super::ops::recover::{Recover, Recovered};
+use super::read::{Pace, Query, ReadJob, serve};
+use super::reserve::Reserve;
+use super::writer::Writer;
+use super::{Opening, Options, Salvage, schema};
+use crate::model::{StoreNews, WallTime};
+
+/// Where things lie in the state directory.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) dir: PathBuf,
+}
+
+impl Places {
+    /// The queue.
+    pub(super) fn database(&self) -> PathBuf {
+        self.dir.join("ferry.db")
+    }
+
+    /// Held while a daemon has the directory.
+    fn lock(&self) -> PathBuf {
+        self.dir.join("lock")
+    }
+
+    fn reserve(&self) -> PathBuf {
+        self.dir.join("reserve")
+    }
+
+    /// There while the database is thought to be damaged.
+    fn suspicion(&self) -> PathBuf {
+        self.dir.join("ferry.db.suspect")
+    }
+}
+
+/// Remembers across a restart that SQLite found damage, so that the next open checks the whole database.
+#[derive(Debug, Clone)]
+pub(super) struct Suspicion(PathBuf);
+
+impl Suspicion {
+    /// From now on.
+    pub(super) fn raise(&self) {
+        if let Err(error) = File::create(&self.0) {
+            tracing::error!(%error, "noting that the queue database is damaged");
+        }
+    }
+
+    fn is_raised(&self) -> bool {
+        self.0.exists()
+    }
+
+    fn lower(&self) -> io::Result<()> {
+        if self.is_raised() { std::fs::remove_file(&self.0) } else { Ok(()) }
+    }
+}
+
+/// The threads of an open store. Dropped, it waits until what was asked is done.
+#[derive(Debug)]
+pub(super) struct Threads {
+    writer: Option<(Sender<Box<dyn Job>>, JoinHandle<()>)>,
+    points: Option<(Sender<ReadJob>, JoinHandle<()>)>,
+    scans: Option<(Sender<ReadJob>, JoinHandle<()>)>,
+}
+
+impl Threads {
+    /// Hands a job to the writer. If its thread is gone, the job's future says so.
+    pub(super) fn write(&self, job: Box<dyn Job>) {
+        if let Some((sender, _)) = &self.writer {
+            let _ = sender.send(job);
+        }
+    }
+
+    /// Hands a query to its reader. If its thread is gone, the query's future says so.
+    pub(super) fn read<Q: Query>(&self, job: ReadJob) {
+        let reader = match Q::PACE {
+            Pace::Point => &self.points,
+            Pace::Scan => &self.scans,
+        };
+        if let Some((sender, _)) = reader {
+            let _ = sender.send(job);
+        }
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        // The writer last: the last connection to close is the one that may write the WAL back.
+        for (sender, thread) in [self.points.take(), self.scans.take()].into_iter().flatten() {
+            drop(sender);
+            join(thread);
+        }
+        if let Some((sender, thread)) = self.writer.take() {
+            drop(sender);
+            join(thread);
+        }
+    }
+}
+
+fn join(thread: JoinHandle<()>) {
+    // The last handle may be dropped by the news, which run on the writer's own thread.
+    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
+        tracing::error!("a thread of the store panicked");
+    }
+}
+
+/// See [`Store::open`](super::Store::open).
+pub(super) fn open(
+    dir: &Path,
+    options: Options,
+    now: WallTime,
+    seed: u64,
+    news: impl FnMut(StoreNews) + Send + 'static,
+) -> Result<(Threads, Opening), OpenError> {
+    let places = Places { dir: dir.to_owned() };
+    let io_error = |doing, path: &Path| {
+        let path = path.to_owned();
+        move |source| OpenError::Io { doing, path, source }
+    };
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("making the state directory", dir))?;
+    let lock = take_lock(&places)?;
+    let reserve = Reserve::open(&places.reserve(), options.reserve)
+        .map_err(io_error("setting space aside in", &places.reserve()))?;
+    let ready = Ready { places, options, now, random: fastrand::Rng::with_seed(seed), reserve };
+    let (writer, opening) = ready.open()?;
+    let threads = start(writer, lock, dir, news)?;
+    Ok((threads, opening))
+}
+
+fn take_lock(places: &Places) -> Result<File, OpenError> {
+    let path = places.lock();
+    let io_error = |source| OpenError::Io { doing: "taking the lock", path: path.clone(), source };
+    let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(&path).map_err(io_error)?;
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::Locked { path: places.dir.clone() }),
+        Err(error) => Err(io_error(error.into())),
+    }
+}
+
+/// The directory is ours; now the database.
+struct Ready {
+    places: Places,
+    options: Options,
+    now: WallTime,
+    random: fastrand::Rng,
+    reserve: Reserve,
+}
+
+impl Ready {
+    fn open(mut self) -> Result<(Writer, Opening), OpenError> {
+        let file = self.places.database();
+        let salvage: Option<Salvage> = None;
+        peek(&file)?;
+        let conn = self.connect()?;
+        let (mut writer, recovered) = self.recover(conn)?;
+        let news = writer.news().unwrap_or_default();
+        let opening = Opening { recovered: recovered.waiting, crashed: recovered.crashed, salvage, news };
+        Ok((writer, opening))
+    }
+
+    fn connect(&mut self) -> Result<Connection, OpenError> {
+        let file = self.places.database();
+        make(&file)?;
+        connect(&file, &mut self.random).map_err(|source| OpenError::Sqlite {
+            doing: "opening the queue database",
+            path: file,
+            source,
+        })
+    }
+
+    fn recover(self, conn: Connection) -> Result<(Writer, Recovered), OpenError> {
+        let file = self.places.database();
+        let sqlite = |source| OpenError::Sqlite { doing: "reading the queue database", path: file.clone(), source };
+        let mut writer = Writer {
+            books: Books::load(&conn).map_err(sqlite)?,
+            next_seq: next_seq(&conn).map_err(sqlite)?,
+            conn,
+            agenda: Agenda::new(),
+            options: self.options,
+            random: self.random,
+            reserve: self.reserve,
+            suspicion: Suspicion(self.places.suspicion()),
+        };
+        let recovered = writer
+            .perform(Recover { now: self.now })
+            .map_err(|source| OpenError::Recover { path: file.clone(), source })?;
+        Ok((writer, recovered))
+    }
+}
+
+fn next_seq(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.query_row(
+        "SELECT max(coalesce((SELECT value FROM meta WHERE name = 'next_seq'), 1),
+                    coalesce((SELECT max(seq) FROM task), 0) + 1)",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// Makes the file if there is none, so that nobody else can read it; its WAL takes the same mode.
+fn make(file: &Path) -> Result<(), OpenError> {
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(file)
+        .map(drop)
+        .map_err(|source| OpenError::Io { doing: "making", path: file.to_owned(), source })
+}
+
+fn connect(file: &Path, random: &mut fastrand::Rng) -> rusqlite::Result<Connection> {
+    let mut conn =
+        Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    schema::prepare_writer(&conn)?;
+    schema::migrate(&mut conn)?;
+    CursorKey::make(&conn, random)?;
+    Ok(conn)
+}
+
+/// Looks whose database it is and which schema it has, and changes nothing: neither the file nor its WAL.
+fn peek(file: &Path) -> Result<(), OpenError> {
+    if !file.exists() {
+        return Ok(());
+    }
+    let shm = with_suffix(file, "-shm");
+    let had_shm = shm.exists();
+    let looked = look(file);
+    if !had_shm && looked.is_err() {
+        let _ = std::fs::remove_file(&shm);
+    }
+    looked
+}
+
+fn look(file: &Path) -> Result<(), OpenError> {
+    let path = file.to_owned();
+    let sqlite = |source| OpenError::Sqlite { doing: "opening the queue database", path: path.clone(), source };
+    let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
+    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
+    let found = schema::application_id(&conn).map_err(sqlite)?;
+    if tables > 0 && found != schema::APPLICATION_ID {
+        return Err(OpenError::Foreign { path: path.clone(), found });
+    }
+    let found = schema::version(&conn).map_err(sqlite)?;
+    if found > schema::VERSION {
+        return Err(OpenError::Newer { path: path.clone(), found, known: schema::VERSION });
+    }
+    Ok(())
+}
+
+/// The file beside `file` whose name ends so.
+pub(super) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn start(
+    writer: Writer,
+    lock: File,
+    dir: &Path,
+    news: impl FnMut(StoreNews) + Send + 'static,
+) -> Result<Threads, OpenError> {
+    let file = dir.join("ferry.db");
+    let sqlite = |source| OpenError::Sqlite { doing: "reading the queue database", path: file.clone(), source };
+    let key = CursorKey::read(&writer.conn).map_err(sqlite)?;
+    let reader = |name: &'static str| {
+        let conn = schema::open_reader(&file).map_err(sqlite)?;
+        let suspicion = writer.suspicion.clone();
+        spawn(dir, name, move |inbox| serve(&conn, key, &suspicion, &inbox))
+    };
+    let points = Some(reader("store-get")?);
+    let scans = Some(reader("store-list")?);
+    let writer = Some(spawn(dir, "store-write", move |inbox| {
+        writer.serve(&inbox, news);
+        drop(lock);
+    })?);
+    Ok(Threads { writer, points, scans })
+}
+
+type Thread<T> = (Sender<T>, JoinHandle<()>);
+
+fn spawn<T: Send + 'static>(
+    dir: &Path,
+    name: &str,
+    body: impl FnOnce(Receiver<T>) + Send + 'static,
+) -> Result<Thread<T>, OpenError> {
+    let (sender, inbox) = channel();
+    let thread = thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || body(inbox))
+        .map_err(|source| OpenError::Io { doing: "starting a thread for", path: dir.to_owned(), source })?;
+    Ok((sender, thread))
+}

@@ -1,0 +1,229 @@
+//! Taking new tasks in.
+
+use rusqlite::{OptionalExtension, Result, params};
+
+use super::super::books::Tally;
+use super::super::error::{EnqueueError, Holder, Quota};
+use super::super::operation::{Fault, Operation};
+use super::super::order::{first_pending, is_occupied};
+use super::super::row::{Phase, Row};
+use super::super::sql::{column, ids_column, micros};
+use super::super::work::Work;
+use super::request;
+use crate::model::{Enqueued, Failure, NewTask, OnExisting, TaskError, TaskId};
+
+/// A payload up to this many bytes lies in its task's row; a longer one beside it, since SQLite writes a row anew with
+/// each change of state.
+const INLINE: usize = 1024;
+
+/// Adds the tasks, all or none.
+pub(in crate::store) struct Enqueue {
+    pub(in crate::store) tasks: Vec<NewTask>,
+}
+
+impl Operation for Enqueue {
+    type Answer = Vec<Enqueued>;
+    type Refusal = EnqueueError;
+
+    const DOING: &'static str = "enqueueing";
+    const ADDS: bool = true;
+
+    fn needs_savepoint(&self) -> bool {
+        self.tasks.len() > 1 || self.tasks.iter().any(|task| task.on_existing == OnExisting::Replace)
+    }
+
+    fn run(&self, work: &mut Work<'_>) -> Result<Vec<Enqueued>, Fault<EnqueueError>> {
+        self.tasks.iter().map(|task| enqueue(work, task)).collect()
+    }
+}
+
+fn enqueue(work: &mut Work<'_>, new: &NewTask) -> Result<Enqueued, Fault<EnqueueError>> {
+    if let Some(name) = &new.request_id
+        && let Some(earlier) = request::earlier(work, new.owner, name)?
+    {
+        return if earlier.content == request::content(new) {
+            Ok(Enqueued::AlreadyQueued(earlier.id))
+        } else {
+            Err(Fault::Refused(EnqueueError::RequestConflict { id: earlier.id }))
+        };
+    }
+    if let Some(key) = &new.key {
+        match new.on_existing {
+            OnExisting::Append => {}
+            OnExisting::Keep => {
+                if let Some(seq) = first_pending(work.conn, new.owner, key)? {
+                    request::remember(work, new, seq)?;
+                    return Ok(Enqueued::AlreadyQueued(Row::get(work.conn, seq)?.id));
+                }
+            }
+            OnExisting::Replace => cancel_pending(work, new, key)?,
+        }
+    }
+    check_quotas(work, new)?;
+    let after = resolve(work, new)?;
+    add(work, new, &after)?;
+    Ok(Enqueued::Added(new.id))
+}
+
+/// Cancels what is pending under the key, from the last to the first so that none of them comes to the head.
+fn cancel_pending(work: &mut Work<'_>, new: &NewTask, key: &str) -> Result<()> {
+    let pending: Vec<i64> = work
+        .conn
+        .prepare_cached(
+            "SELECT seq FROM task INDEXED BY keyed WHERE owner = ? AND key = ? AND key IS NOT NULL
+             AND state IN (0, 1, 5) AND state = 0 ORDER BY seq DESC",
+        )?
+        .query_map(params![new.owner.0, key], |row| row.get(0))?
+        .collect::<Result<_>>()?;
+    for seq in pending {
+        let row = Row::get(work.conn, seq)?;
+        // One may have failed with another that it came after.
+        if row.phase == Phase::Pending {
+            work.cancel(row, new.created)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_quotas(work: &mut Work<'_>, new: &NewTask) -> Result<(), Fault<EnqueueError>> {
+    let quotas = work.options.quotas;
+    let (owner, app) = work.books.usage(work.conn, new.owner, &new.app)?;
+    let size = column(new.payload.len() as u64);
+    let whole = || Holder::Owner(new.owner);
+    let part = || Holder::App(new.owner, new.app.clone());
+    let full = |holder, what, limit| Err(Fault::Refused(EnqueueError::QueueFull { holder, what, limit }));
+    // An app's half is rounded up, so that a quota of one task lets one in.
+    let (half_tasks, half_bytes) = (quotas.tasks.div_ceil(2), quotas.bytes.div_ceil(2));
+    if owner.tasks >= column(quotas.tasks) {
+        return full(whole(), Quota::Tasks, quotas.tasks);
+    }
+    if app.tasks >= column(half_tasks) {
+        return full(part(), Quota::Tasks, half_tasks);
+    }
+    if owner.bytes.saturating_add(size) > column(quotas.bytes) {
+        return full(whole(), Quota::Bytes, quotas.bytes);
+    }
+    if app.bytes.saturating_add(size) > column(half_bytes) {
+        return full(part(), Quota::Bytes, half_bytes);
+    }
+    Ok(())
+}
+
+/// What `after` comes to.
+#[derive(Default)]
+struct After {
+    /// Tasks that are still to be done.
+    waits_for: Vec<i64>,
+    /// One that was cancelled: the new task fails at once.
+    cancelled: Option<TaskId>,
+}
+
+/// Looks up `after`. A task that is not there is taken for one that was done and pruned if its id is no later than the
+/// latest that was pruned; the time is in the id. Any other is unknown.
+fn resolve(work: &Work<'_>, new: &NewTask) -> Result<After, Fault<EnqueueError>> {
+    let mut after = After::default();
+    for id in &new.after {
+        match Row::find(work.conn, *id)? {
+            Some(row) if row.owner == new.owner => match row.phase {
+                Phase::Pending | Phase::Running | Phase::Failed => after.waits_for.push(row.seq),
+                Phase::Done => {}
+                Phase::Cancelled | Phase::Withdrawn => after.cancelled = Some(row.id),
+            },
+            None if was_pruned(work, *id)? => {}
+            Some(_) | None => return Err(Fault::Refused(EnqueueError::UnknownAfter { id: *id })),
+        }
+    }
+    after.waits_for.sort_unstable();
+    after.waits_for.dedup();
+    Ok(after)
+}
+
+fn was_pruned(work: &Work<'_>, id: TaskId) -> Result<bool> {
+    // RFC 9562: the version is the upper half of the seventh byte.
+    let is_version_7 = id.as_bytes()[6] >> 4 == 7;
+    let latest: Option<[u8; 16]> = work
+        .conn
+        .prepare_cached("SELECT value FROM meta WHERE name = 'pruned_to'")?
+        .query_row([], |row| row.get(0))
+        .optional()?;
+    Ok(is_version_7 && latest.is_some_and(|latest| *id.as_bytes() <= latest))
+}
+
+fn add(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<()> {
+    let row = insert(work, new, after)?;
+    for on_task in &after.waits_for {
+        work.conn
+            .prepare_cached("INSERT INTO dependency (on_task, task) VALUES (?, ?)")?
+            .execute([*on_task, row.seq])?;
+    }
+    request::remember(work, new, row.seq)?;
+    work.record(&row, Tally::nothing(), None, new.created, String::new())?;
+    match after.cancelled {
+        Some(id) => {
+            let words = format!("task {id} was cancelled");
+            work.fail(row, &TaskError { failure: Failure::Dependency, words }, new.created)
+        }
+        None => Ok(()),
+    }
+}
+
+fn insert(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<Row> {
+    let lane = work.books.lane(work.conn, &new.strategy, new.overrides)?;
+    let account = work.books.account(work.conn, new.owner, &new.app, lane)?;
+    let behind = match &new.key {
+        Some(key) => is_occupied(work.conn, new.owner, key)?,
+        None => false,
+    };
+    let row = Row {
+        seq: *work.next_seq,
+        id: new.id,
+        owner: new.owner,
+        account,
+        lane,
+        phase: Phase::Pending,
+        behind,
+        deps: column(after.waits_for.len() as u64),
+        attempts: 0,
+        crashes: 0,
+        due: micros(new.created),
+        expires: new.expires.map(micros),
+        size: column(new.payload.len() as u64),
+        key: new.key.clone(),
+        after: new.after.clone(),
+    };
+    *work.next_seq += 1;
+    write(work, new, &row)?;
+    Ok(row)
+}
+
+fn write(work: &Work<'_>, new: &NewTask, row: &Row) -> Result<()> {
+    let tags = if new.tags.is_empty() { None } else { Some(serde_json::Value::from(new.tags.clone()).to_string()) };
+    let beside = new.payload.len() > INLINE;
+    let mut insert = work.conn.prepare_cached(
+        "INSERT INTO task (seq, id, owner, account, lane, behind, deps, created, due, expires, size, payload, key, tags,
+                           after)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    insert.execute(params![
+        row.seq,
+        row.id.as_bytes(),
+        row.owner.0,
+        row.account.0,
+        row.lane.0,
+        row.behind,
+        row.deps,
+        row.due,
+        row.due,
+        row.expires,
+        row.size,
+        if beside { None } else { Some(&new.payload) },
+        row.key,
+        tags,
+        ids_column(&row.after),
+    ])?;
+    if beside {
+        let mut insert = work.conn.prepare_cached("INSERT INTO payload (task, body) VALUES (?, ?)")?;
+        insert.execute(params![row.seq, new.payload])?;
+    }
+    Ok(())
+}

@@ -1,0 +1,102 @@
+//! The database's shape: how a connection is set up, and how an older schema becomes this one.
+
+use rusqlite::{Connection, OpenFlags, Result, TransactionBehavior};
+use std::path::Path;
+
+/// `Ferr`, in the file's header, so that `file` and we know whose it is.
+pub(super) const APPLICATION_ID: i64 = 0x4665_7272;
+
+/// Each brings the schema from its index to the next number.
+const MIGRATIONS: &[&str] = &[include_str!("sql/0001-queue.sql")];
+
+/// The schema that this program knows.
+pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
+
+/// Page cache of the writer in KiB: memory does not grow with the queue.
+const WRITER_CACHE: i64 = 2048;
+/// Page cache of each reader in KiB.
+const READER_CACHE: i64 = 512;
+/// Statements kept prepared on one connection: all that the store has.
+const STATEMENTS: usize = 128;
+
+/// Makes a connection the writer's. WAL with `synchronous = FULL` syncs once a commit. The WAL is never truncated, so
+/// that a commit after a checkpoint writes into space the file already has.
+pub(super) fn prepare_writer(conn: &Connection) -> Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(&format!(
+        "PRAGMA cell_size_check = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA mmap_size = 0;
+         PRAGMA cache_size = -{WRITER_CACHE};
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA journal_size_limit = -1;
+         PRAGMA wal_autocheckpoint = 1000;"
+    ))
+}
+
+/// A connection that only reads.
+pub(super) fn open_reader(file: &Path) -> Result<Connection> {
+    let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.execute_batch(&format!(
+        "PRAGMA cell_size_check = ON;
+         PRAGMA trusted_schema = OFF;
+         PRAGMA temp_store = MEMORY;
+         PRAGMA mmap_size = 0;
+         PRAGMA cache_size = -{READER_CACHE};"
+    ))?;
+    Ok(conn)
+}
+
+/// The schema that the database has; 0 for an empty file.
+pub(super) fn version(conn: &Connection) -> Result<i64> {
+    conn.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+/// Whose the database says it is; 0 for an empty file.
+pub(super) fn application_id(conn: &Connection) -> Result<i64> {
+    conn.query_row("PRAGMA application_id", [], |row| row.get(0))
+}
+
+/// Brings the schema to [`VERSION`]; each step is a transaction of its own.
+pub(super) fn migrate(conn: &mut Connection) -> Result<()> {
+    migrate_by(conn, MIGRATIONS)
+}
+
+fn migrate_by(conn: &mut Connection, migrations: &[&str]) -> Result<()> {
+    let from = version(conn)?;
+    for (index, sql) in migrations.iter().enumerate().skip(usize::try_from(from).unwrap_or(0)) {
+        let step = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        step.execute_batch(sql)?;
+        step.execute_batch(&format!("PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {};", index + 1))?;
+        step.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_migration_that_fails_leaves_no_trace() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        let steps = ["CREATE TABLE one (a);", "CREATE TABLE two (a); INSERT INTO nowhere VALUES (1);"];
+        assert!(migrate_by(&mut conn, &steps).is_err());
+        assert_eq!(version(&conn).unwrap(), 1);
+        let tables: Vec<String> = conn
+            .prepare("SELECT name FROM sqlite_schema")
+            .unwrap()
+            .query_map([], |row| row.get(0))
+            .unwrap()
+            .collect::<Result<_>>()
+            .unwrap();
+        assert_eq!(tables, ["one"]);
+
+        migrate_by(&mut conn, &[steps[0], "CREATE TABLE two (a);"]).unwrap();
+        assert_eq!(version(&conn).unwrap(), 2);
+        assert_eq!(application_id(&conn).unwrap(), APPLICATION_ID);
+    }
+}

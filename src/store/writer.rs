@@ -1,0 +1,170 @@
+//! The one thread that writes: takes all that waits, runs it in one transaction, commits, then answers each caller.
+
+use std::sync::mpsc::Receiver;
+
+use rusqlite::Connection;
+
+use super::Options;
+use super::agenda::Agenda;
+use super::books::Books;
+use super::error::{StoreError, is_full};
+use super::open::Suspicion;
+use super::operation::{Job, Operation, Went, job};
+use super::reserve::Reserve;
+use super::work::Work;
+use crate::model::StoreNews;
+
+/// The most operations in one transaction: bounds how long the first of them waits for the last.
+const GROUP: usize = 512;
+
+/// What the writer owns.
+pub(super) struct Writer {
+    pub(super) conn: Connection,
+    pub(super) books: Books,
+    pub(super) agenda: Agenda,
+    pub(super) options: Options,
+    pub(super) random: fastrand::Rng,
+    pub(super) next_seq: i64,
+    pub(super) reserve: Reserve,
+    /// Raised when the file turns out to be damaged.
+    pub(super) suspicion: Suspicion,
+}
+
+impl Writer {
+    /// Serves until every handle is gone.
+    pub(super) fn serve(mut self, inbox: &Receiver<Box<dyn Job>>, mut news: impl FnMut(StoreNews)) {
+        while let Ok(first) = inbox.recv() {
+            let mut group = vec![first];
+            group.extend(inbox.try_iter().take(GROUP - 1));
+            self.commit_group(&mut group);
+            for job in group {
+                job.answer();
+            }
+            if let Some(gathered) = self.news() {
+                news(gathered);
+            }
+        }
+        if let Err((_, error)) = self.conn.close() {
+            tracing::error!(%error, "closing the queue database");
+        }
+    }
+
+    /// Does one operation now, before the thread starts.
+    pub(super) fn perform<O: Operation>(&mut self, operation: O) -> Result<O::Answer, O::Refusal> {
+        let (job, mut answer) = job(operation);
+        let mut group = [job];
+        self.commit_group(&mut group);
+        group.into_iter().for_each(Job::answer);
+        answer.try_recv().unwrap_or_else(|_| Err(StoreError::Stopped { doing: O::DOING }.into()))
+    }
+
+    /// Runs the jobs and makes them durable, or leaves in each why not.
+    fn commit_group(&mut self, group: &mut [Box<dyn Job>]) {
+        let closed = self.reserve.is_spent() && !self.reserve.refill();
+        if let Err(error) = self.attempt(group, closed) {
+            if is_full(&error) { self.commit_on_full_disk(group, error) } else { self.one_by_one(group, closed, error) }
+        }
+        self.reserve.resize(self.options.reserve);
+        if self.reserve.is_spent() && self.reserve.refill() {
+            tracing::info!("the disk has space again: the reserve is back");
+        }
+    }
+
+    /// First what adds work goes; only if the rest does not fit either, the reserve.
+    fn commit_on_full_disk(&mut self, group: &mut [Box<dyn Job>], error: rusqlite::Error) {
+        if group.iter().any(|job| job.adds()) && self.attempt(group, true).is_ok() {
+            return;
+        }
+        if self.reserve.release() {
+            tracing::warn!("the disk is full: the reserve is released, and new tasks are refused");
+            if self.attempt(group, true).is_ok() {
+                return;
+            }
+        }
+        self.one_by_one(group, true, error);
+    }
+
+    /// A group failed as a whole: each on its own, so that one that cannot be done harms no other.
+    fn one_by_one(&mut self, group: &mut [Box<dyn Job>], closed: bool, error: rusqlite::Error) {
+        if let [job] = group {
+            return self.give_up(job.as_mut(), error);
+        }
+        for job in group {
+            if let Err(error) = self.attempt(std::slice::from_mut(job), closed) {
+                self.give_up(job.as_mut(), error);
+            }
+        }
+    }
+
+    fn give_up(&mut self, job: &mut dyn Job, error: rusqlite::Error) {
+        let error = StoreError::new(job.doing(), error);
+        tracing::error!(%error, "the store refuses an operation");
+        if let StoreError::Damaged { .. } = error {
+            self.suspicion.raise();
+        }
+        job.refuse(error);
+    }
+
+    /// One transaction. `closed`: what adds work is refused.
+    fn attempt(&mut self, group: &mut [Box<dyn Job>], closed: bool) -> rusqlite::Result<()> {
+        self.transaction(group, closed).inspect_err(|_| {
+            if !self.conn.is_autocommit()
+                && let Err(error) = self.conn.execute_batch("ROLLBACK")
+            {
+                tracing::error!(%error, "undoing a transaction");
+            }
+            self.books.rolled_back();
+            self.agenda.rolled_back();
+        })
+    }
+
+    fn transaction(&mut self, group: &mut [Box<dyn Job>], closed: bool) -> rusqlite::Result<()> {
+        self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
+        for job in group {
+            if closed && job.adds() {
+                job.refuse(StoreError::NoSpace { doing: job.doing() });
+            } else {
+                self.run(job.as_mut())?;
+            }
+        }
+        self.books.write(&self.conn)?;
+        self.conn.prepare_cached("COMMIT")?.execute([])?;
+        Ok(())
+    }
+
+    fn run(&mut self, job: &mut dyn Job) -> rusqlite::Result<()> {
+        let Self { conn, books, agenda, options, random, next_seq, .. } = self;
+        let mark = if job.needs_savepoint() {
+            conn.prepare_cached("SAVEPOINT operation")?.execute([])?;
+            Some(books.mark())
+        } else {
+            None
+        };
+        let went = job.run(&mut Work { conn, books, agenda, options, random, next_seq })?;
+        if let Some(mark) = mark {
+            if went == Went::Refused {
+                conn.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+                books.back_to(mark);
+                agenda.rolled_back();
+            }
+            conn.prepare_cached("RELEASE operation")?.execute([])?;
+        }
+        Ok(())
+    }
+
+    /// What commits changed since the last call; `None` if nothing did.
+    pub(super) fn news(&mut self) -> Option<StoreNews> {
+        let changes = self.books.committed();
+        let gathered = self.books.news(&self.conn, changes).and_then(|mut news| {
+            news.tidy_at = self.agenda.news(&self.conn, self.options.keep_done)?;
+            Ok(news)
+        });
+        match gathered {
+            Ok(news) => (news != StoreNews::default()).then_some(news),
+            Err(error) => {
+                tracing::error!(%error, "reading what a commit changed");
+                None
+            }
+        }
+    }
+}
