@@ -16,6 +16,7 @@
 //! `store` writes it down → `bus` tells the owner.
 
 pub mod backend;
+pub mod bus;
 pub mod config;
 #[cfg(feature = "tools")]
 pub mod demo;

@@ -1,0 +1,316 @@
+//! The connections that call us: what waits of each, in which order it begins, and how much of it at once.
+//!
+//! Pure: messages go in and come out again in the order in which they may begin. The rules:
+//! - Calls of one connection begin in the order sent. Writes do not wait for each other's commit; a read waits until
+//!   what its connection wrote before is on disk, and lets later writes pass.
+//! - Nothing begins before the bus has said who calls.
+//! - At most [`IN_FLIGHT`] calls of a connection are begun and not answered. What comes beyond waits, up to
+//!   [`WAITING_CALLS`] calls and [`WAITING_BYTES`] bytes; what comes beyond that is refused as busy.
+//! - Connections take turns, one call each.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use zbus::message::Message;
+
+use super::access::Caller;
+use super::call::{Call, Effect};
+
+/// The most calls of one connection that are begun and not answered.
+pub(super) const IN_FLIGHT: usize = 128;
+/// The most calls of one connection that wait to begin.
+pub(super) const WAITING_CALLS: usize = 8192;
+/// The most bytes of one connection that wait to begin; one call always may.
+pub(super) const WAITING_BYTES: usize = 16 << 20;
+/// The most bytes of all connections that wait to begin.
+pub(super) const WAITING_BYTES_OF_ALL: usize = 64 << 20;
+
+/// Names a call that was begun: whose, and its place in the order of that connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Ticket {
+    /// The connection's unique name.
+    pub(super) client: Arc<str>,
+    number: u64,
+}
+
+/// What to do about a call that came in.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// The connection is new: ask the bus who it is.
+    Ask,
+    /// It waits for its turn.
+    Queued,
+    /// Too much of this connection waits: refuse it.
+    Busy,
+}
+
+/// All connections that called and have not left.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    known: BTreeMap<Arc<str>, Client>,
+    /// Who may have something to begin.
+    turns: VecDeque<Arc<str>>,
+    waiting_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    caller: Option<Arc<Caller>>,
+    waiting: VecDeque<(Message, Effect)>,
+    waiting_bytes: usize,
+    /// Reads that wait for the writes with smaller numbers.
+    parked: VecDeque<(u64, Message)>,
+    /// Writes that are begun and not answered.
+    writing: BTreeSet<u64>,
+    in_flight: usize,
+    last: u64,
+    has_turn: bool,
+}
+
+impl Clients {
+    /// A call came in.
+    pub(super) fn arrived(&mut self, client: &str, message: Message, effect: Effect) -> Arrival {
+        let size = message.data().len();
+        let is_new = !self.known.contains_key(client);
+        let name: Arc<str> = match self.known.get_key_value(client) {
+            Some((name, _)) => name.clone(),
+            None => client.into(),
+        };
+        let state = self.known.entry(name.clone()).or_default();
+        let full = state.waiting.len() >= WAITING_CALLS
+            || state.waiting_bytes + size > WAITING_BYTES
+            || self.waiting_bytes + size > WAITING_BYTES_OF_ALL;
+        if full && !state.waiting.is_empty() {
+            return Arrival::Busy;
+        }
+        state.waiting.push_back((message, effect));
+        state.waiting_bytes += size;
+        self.waiting_bytes += size;
+        self.give_turn(&name);
+        if is_new { Arrival::Ask } else { Arrival::Queued }
+    }
+
+    /// The bus said who a connection is.
+    pub(super) fn identified(&mut self, client: &str, caller: Caller) {
+        let Some((name, _)) = self.known.get_key_value(client) else { return };
+        let name = name.clone();
+        if let Some(state) = self.known.get_mut(&name) {
+            state.caller = Some(Arc::new(caller));
+        }
+        self.give_turn(&name);
+    }
+
+    /// A connection left, or cannot be identified: what waits of it is given back unanswered.
+    pub(super) fn left(&mut self, client: &str) -> Vec<Message> {
+        let Some(state) = self.known.remove(client) else { return Vec::new() };
+        self.waiting_bytes -= state.waiting_bytes;
+        state.waiting.into_iter().map(|(message, _)| message).collect()
+    }
+
+    /// The next call to begin, taking turns.
+    pub(super) fn next(&mut self) -> Option<(Ticket, Call)> {
+        while let Some(name) = self.turns.pop_front() {
+            let Some(state) = self.known.get_mut(&name) else { continue };
+            state.has_turn = false;
+            let before = state.waiting_bytes;
+            let next = state.next();
+            self.waiting_bytes -= before - state.waiting_bytes;
+            let Some((number, message)) = next else { continue };
+            let Some(caller) = state.caller.clone() else { continue };
+            self.give_turn(&name);
+            return Some((Ticket { client: name, number }, Call { message, caller }));
+        }
+        None
+    }
+
+    /// A call that was begun has been answered.
+    pub(super) fn answered(&mut self, ticket: &Ticket) {
+        let Some(state) = self.known.get_mut(&ticket.client) else { return };
+        state.in_flight -= 1;
+        state.writing.remove(&ticket.number);
+        self.give_turn(&ticket.client);
+    }
+
+    /// How many calls are begun and not answered.
+    pub(super) fn in_flight(&self) -> usize {
+        self.known.values().map(|state| state.in_flight).sum()
+    }
+
+    /// Whether somebody may have something to begin.
+    pub(super) fn has_turns(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
+    /// How many connections are known.
+    pub(super) fn len(&self) -> usize {
+        self.known.len()
+    }
+
+    /// Connections of which nothing waits and nothing is in flight: they can be forgotten without harm.
+    pub(super) fn idle(&self) -> impl Iterator<Item = &Arc<str>> {
+        let is_idle = |state: &Client| state.in_flight == 0 && state.waiting.is_empty() && state.caller.is_some();
+        self.known.iter().filter(move |(_, state)| is_idle(state)).map(|(name, _)| name)
+    }
+
+    fn give_turn(&mut self, name: &Arc<str>) {
+        let Some(state) = self.known.get_mut(name) else { return };
+        if !state.has_turn && state.may_begin() {
+            state.has_turn = true;
+            self.turns.push_back(name.clone());
+        }
+    }
+}
+
+impl Client {
+    fn may_begin(&self) -> bool {
+        self.caller.is_some() && (self.a_read_is_due() || (!self.waiting.is_empty() && self.in_flight < IN_FLIGHT))
+    }
+
+    fn a_read_is_due(&self) -> bool {
+        let Some((number, _)) = self.parked.front() else { return false };
+        self.writing.first().is_none_or(|write| write > number)
+    }
+
+    fn next(&mut self) -> Option<(u64, Message)> {
+        if self.a_read_is_due() {
+            return self.parked.pop_front();
+        }
+        while self.in_flight < IN_FLIGHT {
+            let (message, effect) = self.waiting.pop_front()?;
+            self.waiting_bytes -= message.data().len();
+            self.in_flight += 1;
+            self.last += 1;
+            match effect {
+                Effect::Read if !self.writing.is_empty() => self.parked.push_back((self.last, message)),
+                Effect::Write => {
+                    self.writing.insert(self.last);
+                    return Some((self.last, message));
+                }
+                Effect::Read | Effect::None => return Some((self.last, message)),
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(name: &str, bytes: usize) -> Message {
+        Message::method_call("/", name).build(&("x".repeat(bytes),)).expect("a message")
+    }
+
+    fn caller() -> Caller {
+        Caller { uid: 1, gids: vec![], app: "app".into() }
+    }
+
+    fn name_of(call: &Call) -> String {
+        call.message.header().member().expect("a member").to_string()
+    }
+
+    fn begun(clients: &mut Clients) -> Vec<(String, Ticket)> {
+        std::iter::from_fn(|| clients.next()).map(|(ticket, call)| (name_of(&call), ticket)).collect()
+    }
+
+    fn names(begun: &[(String, Ticket)]) -> Vec<&str> {
+        begun.iter().map(|(name, _)| name.as_str()).collect()
+    }
+
+    fn known(names: &[&str]) -> Clients {
+        let mut clients = Clients::default();
+        for name in names {
+            assert_eq!(clients.arrived(name, message("Hello", 1), Effect::None), Arrival::Ask);
+            clients.identified(name, caller());
+            let hello = begun(&mut clients);
+            clients.answered(&hello[0].1);
+        }
+        clients
+    }
+
+    #[test]
+    fn nothing_begins_before_the_bus_has_said_who_calls_and_then_all_in_order() {
+        let mut clients = Clients::default();
+        assert_eq!(clients.arrived(":1.1", message("A", 1), Effect::Write), Arrival::Ask);
+        assert_eq!(clients.arrived(":1.1", message("B", 1), Effect::None), Arrival::Queued);
+        assert_eq!(clients.arrived(":1.1", message("C", 1), Effect::Write), Arrival::Queued);
+        assert!(clients.next().is_none());
+        clients.identified(":1.1", caller());
+        assert_eq!(names(&begun(&mut clients)), ["A", "B", "C"]);
+    }
+
+    #[test]
+    fn a_read_waits_for_earlier_writes_only_and_holds_up_nothing() {
+        let mut clients = known(&[":1.1"]);
+        for (name, effect) in [
+            ("W1", Effect::Write),
+            ("R1", Effect::Read),
+            ("W2", Effect::Write),
+            ("R2", Effect::Read),
+            ("N", Effect::None),
+        ] {
+            clients.arrived(":1.1", message(name, 1), effect);
+        }
+        let first = begun(&mut clients);
+        assert_eq!(names(&first), ["W1", "W2", "N"]);
+        clients.answered(&first[1].1);
+        assert_eq!(names(&begun(&mut clients)), [""; 0], "W1 is not on disk");
+        clients.answered(&first[0].1);
+        assert_eq!(names(&begun(&mut clients)), ["R1", "R2"]);
+    }
+
+    #[test]
+    fn connections_take_turns() {
+        let mut clients = known(&[":1.1", ":1.2"]);
+        for name in ["A1", "A2", "A3"] {
+            clients.arrived(":1.1", message(name, 1), Effect::None);
+        }
+        clients.arrived(":1.2", message("B1", 1), Effect::None);
+        assert_eq!(names(&begun(&mut clients)), ["A1", "B1", "A2", "A3"]);
+    }
+
+    #[test]
+    fn a_flood_waits_then_is_refused_and_goes_on_as_answers_go_out() {
+        let mut clients = known(&[":1.1"]);
+        let one = message("W", 1);
+        for _ in 0..IN_FLIGHT {
+            clients.arrived(":1.1", one.clone(), Effect::Write);
+        }
+        let tickets = begun(&mut clients);
+        assert_eq!(tickets.len(), IN_FLIGHT);
+        for _ in 0..WAITING_CALLS {
+            assert_eq!(clients.arrived(":1.1", one.clone(), Effect::Write), Arrival::Queued);
+        }
+        assert_eq!(clients.arrived(":1.1", one.clone(), Effect::Write), Arrival::Busy);
+        assert!(clients.next().is_none());
+        clients.answered(&tickets[0].1);
+        assert_eq!(begun(&mut clients).len(), 1);
+        assert_eq!(clients.arrived(":1.1", one, Effect::Write), Arrival::Queued);
+        assert_eq!(clients.in_flight(), IN_FLIGHT);
+    }
+
+    #[test]
+    fn bytes_are_bounded_but_one_call_always_fits() {
+        let mut clients = Clients::default();
+        let large = message("W", WAITING_BYTES);
+        assert_eq!(clients.arrived(":1.1", large.clone(), Effect::Write), Arrival::Ask);
+        assert_eq!(clients.arrived(":1.1", message("W", 1), Effect::Write), Arrival::Busy);
+        for other in [":1.2", ":1.3", ":1.4", ":1.5"] {
+            assert_eq!(clients.arrived(other, large.clone(), Effect::Write), Arrival::Ask);
+        }
+        assert_eq!(clients.left(":1.1").len(), 1);
+        assert_eq!(clients.waiting_bytes, 4 * large.data().len());
+    }
+
+    #[test]
+    fn who_left_is_forgotten_with_what_waited() {
+        let mut clients = known(&[":1.1"]);
+        clients.arrived(":1.1", message("A", 1), Effect::None);
+        let begun_before = begun(&mut clients);
+        clients.arrived(":1.1", message("B", 1), Effect::None);
+        assert_eq!(clients.left(":1.1").len(), 1);
+        clients.answered(&begun_before[0].1);
+        assert!(clients.next().is_none());
+        assert_eq!((clients.len(), clients.waiting_bytes), (0, 0));
+    }
+}

@@ -1,0 +1,85 @@
+//! `org.ferryd.Ferry1.Manager`: the daemon as a whole.
+
+use std::collections::HashMap;
+
+use zbus::Variant;
+
+use super::Command;
+use super::access::Action;
+use super::call::{Call, Effect, Method, Outcome};
+use super::desk::Desk;
+use super::error::Refusal;
+use super::options::Options;
+use super::route::{Interface, Property, unknown_method};
+use super::subscribers::Subscribers;
+use super::wire::{Dictionary, words};
+use crate::model::Status;
+
+/// Its shape.
+pub(super) const INTERFACE: Interface = Interface {
+    name: "org.ferryd.Ferry1.Manager",
+    xml: include_str!("../../dbus/org.ferryd.Ferry1.Manager.xml"),
+    methods: &[
+        Method { name: "Pause", takes: "a{sv}", gives: "", effect: Effect::None },
+        Method { name: "Resume", takes: "a{sv}", gives: "", effect: Effect::None },
+        Method { name: "Reload", takes: "", gives: "", effect: Effect::None },
+        Method { name: "Subscribe", takes: "a{sv}", gives: "", effect: Effect::None },
+        Method { name: "Unsubscribe", takes: "", gives: "", effect: Effect::None },
+    ],
+    properties: &[
+        Property { name: "Version", signature: "s", emits: true },
+        Property { name: "State", signature: "s", emits: true },
+        Property { name: "Paused", signature: "b", emits: true },
+        Property { name: "Blocked", signature: "as", emits: true },
+        Property { name: "NextWake", signature: "(st)", emits: false },
+        Property { name: "Holds", signature: "u", emits: true },
+        Property { name: "Transfers", signature: "u", emits: true },
+    ],
+};
+
+/// Its properties now.
+pub(super) fn properties(status: &Status) -> Dictionary<'static> {
+    let (wake, at) = status.next_wake.map_or(("", 0), |(name, time)| (name, time.as_micros()));
+    Dictionary::from([
+        ("Version", env!("CARGO_PKG_VERSION").into()),
+        ("State", status.state.as_str().into()),
+        ("Paused", status.pause.is_some().into()),
+        ("Blocked", words(&status.blocked).into()),
+        ("NextWake", Variant::new((wake, at))),
+        ("Holds", 0u32.into()),
+        ("Transfers", status.transfers.into()),
+    ])
+}
+
+/// Carries out a call of `method`.
+pub(super) fn call(desk: &Desk, subscribers: &mut Subscribers, call: &Call, method: &str) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let options = || -> Result<Options<'_>, Refusal> {
+        let entries: HashMap<&str, Variant<'_>> = body.deserialize().map_err(Refusal::invalid)?;
+        Ok(Options::new("option", entries))
+    };
+    match method {
+        "Pause" => desk.pause(call, None, options()?),
+        "Resume" => desk.resume(call, None, options()?),
+        "Reload" => {
+            desk.check(Action::Control, &call.caller)?;
+            Ok(desk.order(call, |reply| Command::Reload { reply }))
+        }
+        "Subscribe" => {
+            let mut options = options()?;
+            let all = options.flag("all")?.unwrap_or(false);
+            options.end()?;
+            if all {
+                desk.check(Action::ManageAll, &call.caller)?;
+            }
+            let most = desk.config().limits.quotas.subscribers;
+            subscribers.subscribe(&call.sender(), call.caller.owner(), all, most)?;
+            Ok(Outcome::Now(call.reply(&())))
+        }
+        "Unsubscribe" => {
+            subscribers.unsubscribe(&call.sender());
+            Ok(Outcome::Now(call.reply(&())))
+        }
+        _ => Err(unknown_method(INTERFACE.name, method)),
+    }
+}

@@ -1,0 +1,62 @@
+//! `org.ferryd.Ferry1.Network`: the network as the first backend's traffic sees it.
+
+use super::route::{Interface, Property};
+use super::wire::Dictionary;
+use crate::model::{Connectivity, Network};
+
+/// Its shape.
+pub(super) const INTERFACE: Interface = Interface {
+    name: "org.ferryd.Ferry1.Network",
+    xml: include_str!("../../dbus/org.ferryd.Ferry1.Network.xml"),
+    methods: &[],
+    properties: &[
+        Property { name: "Connected", signature: "b", emits: true },
+        Property { name: "Type", signature: "s", emits: true },
+        Property { name: "Interface", signature: "s", emits: true },
+        Property { name: "Connectivity", signature: "s", emits: true },
+        Property { name: "InternetReachable", signature: "b", emits: true },
+        Property { name: "Metered", signature: "s", emits: true },
+        Property { name: "Ssid", signature: "s", emits: true },
+        Property { name: "Strength", signature: "u", emits: false },
+        Property { name: "Frequency", signature: "u", emits: true },
+        Property { name: "Subnet", signature: "s", emits: true },
+    ],
+};
+
+/// Its properties now.
+pub(super) fn properties(network: &Network) -> Dictionary<'static> {
+    Dictionary::from([
+        ("Connected", network.connected.into()),
+        ("Type", network.link.as_str().into()),
+        ("Interface", network.interface.clone().into()),
+        ("Connectivity", network.connectivity.as_str().into()),
+        ("InternetReachable", reachable(network).into()),
+        ("Metered", network.metered.as_str().into()),
+        ("Ssid", network.ssid.clone().into()),
+        ("Strength", network.strength.into()),
+        ("Frequency", network.frequency.into()),
+        ("Subnet", network.subnet.clone().into()),
+    ])
+}
+
+/// Whether traffic is tried: a route exists and no probe has found otherwise.
+fn reachable(network: &Network) -> bool {
+    let stopped = [Connectivity::None, Connectivity::Portal, Connectivity::Limited];
+    network.connected && !stopped.contains(&network.connectivity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_counts_as_the_internet_until_a_probe_finds_otherwise() {
+        let with = |connected, connectivity| Network { connected, connectivity, ..Network::none() };
+        assert!(!reachable(&Network::none()));
+        assert!(reachable(&with(true, Connectivity::Unknown)));
+        assert!(reachable(&with(true, Connectivity::Full)));
+        assert!(!reachable(&with(true, Connectivity::Portal)));
+        assert!(!reachable(&with(true, Connectivity::Limited)));
+        assert!(!reachable(&with(false, Connectivity::Unknown)));
+    }
+}

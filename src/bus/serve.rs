@@ -1,0 +1,334 @@
+//! The loop: messages of the connection, answers of the store and the daemon, changes to tell, and the few deadlines.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::num::NonZeroU32;
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use futures_core::Stream;
+use tokio::sync::{mpsc, oneshot};
+use zbus::message::{Message, Type};
+use zbus::{Connection, MessageStream};
+
+use super::access::{self, Caller};
+use super::call::{Outcome, Reply, answer, sender};
+use super::clients::{Arrival, Clients, Ticket};
+use super::desk::Desk;
+use super::error::Refusal;
+use super::outbox::Outbox;
+use super::publish::{Announcement, Publisher};
+use super::route::{self, Object, ROOT};
+use super::standard::{self, OBJECT_MANAGER, PROPERTIES};
+use super::subscribers::{Delivery, Subscribers};
+use super::{manager, tasks, wire};
+use crate::model::TaskChange;
+
+/// Messages or calls taken up before the others get their turn.
+const AT_ONCE: usize = 64;
+/// Connections that are remembered though they do nothing; the bus lets us watch a few hundred.
+const REMEMBERED: usize = 256;
+/// How long closing waits for calls that were begun.
+const CLOSING: Duration = Duration::from_secs(2);
+
+/// What became of something begun earlier.
+enum Done {
+    /// The bus said who a connection is.
+    Caller(String, Result<Caller, zbus::Error>),
+    /// A call has its answer.
+    Call(Ticket, Message, Reply),
+}
+
+struct Faces {
+    bus: Connection,
+    desk: Desk,
+    clients: Clients,
+    subscribers: Subscribers,
+    publisher: Publisher,
+    /// Pings that are on their way, by serial number.
+    pings: BTreeMap<NonZeroU32, String>,
+    outbox: Outbox,
+    done: mpsc::UnboundedSender<Done>,
+}
+
+/// Serves until told to close or the connection is gone.
+pub(super) async fn serve(
+    bus: Connection,
+    mut messages: MessageStream,
+    desk: Desk,
+    mut changes: mpsc::UnboundedReceiver<TaskChange>,
+    mut closing: oneshot::Receiver<()>,
+) {
+    let (outbox, writing) = Outbox::open(bus.clone());
+    let (done, mut results) = mpsc::unbounded_channel();
+    let (mut status, mut config) = (desk.status.clone(), desk.config.clone());
+    let publisher = Publisher::new(&desk.config(), &desk.status(), Instant::now());
+    let mut faces = Faces {
+        bus,
+        desk,
+        clients: Clients::default(),
+        subscribers: Subscribers::default(),
+        publisher,
+        pings: BTreeMap::new(),
+        outbox,
+        done,
+    };
+    let (mut incoming, mut finished, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+    loop {
+        let deadline = faces.deadline();
+        tokio::select! {
+            biased;
+            _ = &mut closing => break,
+            Ok(()) = status.changed() => faces.publish(),
+            Ok(()) = config.changed() => faces.publish(),
+            () = sleep_until(deadline) => faces.on_deadline(),
+            more = receive(&mut messages, &mut incoming) => if !more { return },
+            _ = results.recv_many(&mut finished, AT_ONCE) => {}
+            _ = changes.recv_many(&mut changed, AT_ONCE), if !changes.is_closed() => {}
+            () = tokio::task::yield_now(), if faces.clients.has_turns() => {}
+        }
+        // The rare arms stand first, and whatever woke us, everybody who is ready gets a turn: none starves another.
+        while finished.len() < AT_ONCE
+            && let Ok(result) = results.try_recv()
+        {
+            finished.push(result);
+        }
+        while changed.len() < AT_ONCE
+            && let Ok(change) = changes.try_recv()
+        {
+            changed.push(change);
+        }
+        incoming.drain(..).for_each(|message| faces.on_message(&message));
+        finished.drain(..).for_each(|result| faces.on_done(result));
+        changed.drain(..).for_each(|change| faces.tell(&change));
+        faces.begin_calls();
+    }
+    faces.close(&mut results).await;
+    drop(faces);
+    let _ = tokio::time::timeout(CLOSING, writing).await;
+}
+
+/// Moves what has come in to `into`; `false` when the connection is gone.
+async fn receive(messages: &mut MessageStream, into: &mut Vec<Message>) -> bool {
+    poll_fn(|context| {
+        while into.len() < AT_ONCE {
+            match Pin::new(&mut *messages).poll_next(context) {
+                Poll::Ready(Some(Ok(message))) => into.push(message),
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(false),
+                Poll::Pending if into.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
+            }
+        }
+        Poll::Ready(true)
+    })
+    .await
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Faces {
+    fn on_message(&mut self, message: &Message) {
+        match message.message_type() {
+            Type::MethodCall => self.on_call(message),
+            Type::Signal => self.on_signal(message),
+            Type::MethodReturn | Type::Error => self.on_reply(message),
+        }
+    }
+
+    fn on_call(&mut self, message: &Message) {
+        let client = sender(message);
+        match self.clients.arrived(&client, message.clone(), route::effect(message)) {
+            Arrival::Ask => self.ask(client),
+            Arrival::Queued => {}
+            Arrival::Busy => {
+                let busy = Refusal::busy("too many calls of this connection wait; await some answers first");
+                self.send(answer(message, Err(busy)));
+            }
+        }
+    }
+
+    fn ask(&mut self, client: String) {
+        self.forget_one_if_many();
+        let (bus, done) = (self.bus.clone(), self.done.clone());
+        tokio::spawn(async move {
+            let caller = access::ask(bus, client.clone()).await;
+            let _ = done.send(Done::Caller(client, caller));
+        });
+    }
+
+    /// The bus tells when somebody whom we know leaves.
+    fn on_signal(&mut self, message: &Message) {
+        let header = message.header();
+        let is_from_the_bus = header.sender().is_some_and(|name| name.as_str() == "org.freedesktop.DBus");
+        if !is_from_the_bus || header.member().is_none_or(|member| member.as_str() != "NameOwnerChanged") {
+            return;
+        }
+        let body = message.body();
+        if let Ok((name, _, "")) = body.deserialize::<(&str, &str, &str)>() {
+            self.forget(name);
+        }
+    }
+
+    /// Any answer to a ping will do, an error too: it was read.
+    fn on_reply(&mut self, message: &Message) {
+        let header = message.header();
+        let Some(client) = header.reply_serial().and_then(|serial| self.pings.get(&serial)) else { return };
+        if header.sender().is_none_or(|name| name.as_str() != client) {
+            return;
+        }
+        let client = client.clone();
+        self.pings.retain(|_, pinged| *pinged != client);
+        if let Some(count) = self.subscribers.answered(&client) {
+            self.send(signal(&client, manager::INTERFACE.name, "Lagged", &count));
+        }
+    }
+
+    fn on_done(&mut self, result: Done) {
+        match result {
+            Done::Caller(client, Ok(caller)) => self.clients.identified(&client, caller),
+            Done::Caller(client, Err(error)) => {
+                tracing::debug!(%client, %error, "a caller cannot be identified");
+                let refusal = Refusal::unavailable("the bus does not say who calls");
+                for call in self.clients.left(&client) {
+                    self.send(answer(&call, Err(refusal.clone())));
+                }
+                self.forget(&client);
+            }
+            Done::Call(ticket, call, reply) => {
+                self.send(answer(&call, reply));
+                self.clients.answered(&ticket);
+            }
+        }
+    }
+
+    fn begin_calls(&mut self) {
+        for _ in 0..AT_ONCE {
+            let Some((ticket, call)) = self.clients.next() else { return };
+            match route::begin(&self.desk, &mut self.subscribers, &call) {
+                Outcome::Now(reply) => self.on_done(Done::Call(ticket, call.message, reply)),
+                Outcome::Later(reply) => {
+                    let done = self.done.clone();
+                    tokio::spawn(async move {
+                        let reply = reply.await;
+                        let _ = done.send(Done::Call(ticket, call.message, reply));
+                    });
+                }
+            }
+        }
+    }
+
+    /// Tells subscribers of a change of state.
+    fn tell(&mut self, change: &TaskChange) {
+        for (client, delivery) in self.subscribers.deliver(change.owner, Instant::now()) {
+            if delivery == Delivery::Leave {
+                continue;
+            }
+            let body = (change.id.to_string(), change.strategy.as_str(), change.state.as_str(), wire::change(change));
+            self.send(signal(&client, tasks::INTERFACE.name, "StateChanged", &body));
+            if delivery == Delivery::SendAndPing {
+                self.ping(client);
+            }
+        }
+    }
+
+    fn ping(&mut self, client: String) {
+        let ping =
+            Message::method_call("/", "Ping").interface("org.freedesktop.DBus.Peer").destination(client.as_str());
+        if let Ok(message) = ping.build(&()) {
+            self.pings.insert(message.primary_header().serial_num(), client);
+            self.outbox.send(message);
+        }
+    }
+
+    fn publish(&mut self) {
+        let (config, status) = (self.desk.config(), self.desk.status());
+        for announcement in self.publisher.update(&config, &status, Instant::now()) {
+            let message = match announcement {
+                Announcement::Changed { path, interface, values } => {
+                    let body = (interface, values, Vec::<&str>::new());
+                    Message::signal(path, PROPERTIES, "PropertiesChanged").build(&body)
+                }
+                Announcement::Added(name) => {
+                    let interfaces = standard::described(&self.desk, &Object::Strategy(name.clone()));
+                    object_signal("InterfacesAdded", &name, interfaces)
+                }
+                Announcement::Removed(name) => {
+                    let interfaces = route::interfaces(&Object::Strategy(name.clone()));
+                    let names: Vec<_> = interfaces.iter().map(|interface| interface.name).collect();
+                    object_signal("InterfacesRemoved", &name, names)
+                }
+            };
+            self.send(logged(message));
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.subscribers.deadline().into_iter().chain(self.publisher.deadline()).min()
+    }
+
+    fn on_deadline(&mut self) {
+        for client in self.subscribers.drop_silent(Instant::now()) {
+            tracing::info!(%client, "a subscriber was silent for too long and is dropped");
+            self.pings.retain(|_, pinged| *pinged != client);
+        }
+        self.publish();
+    }
+
+    fn forget_one_if_many(&mut self) {
+        if self.clients.len() <= REMEMBERED {
+            return;
+        }
+        let unneeded = self.clients.idle().find(|client| !self.subscribers.has(client)).cloned();
+        if let Some(client) = unneeded {
+            self.forget(&client);
+        }
+    }
+
+    fn forget(&mut self, client: &str) {
+        self.clients.left(client);
+        self.subscribers.unsubscribe(client);
+        self.pings.retain(|_, pinged| pinged != client);
+        self.send(logged(access::watch(client, false)));
+    }
+
+    async fn close(&mut self, results: &mut mpsc::UnboundedReceiver<Done>) {
+        let answers = async {
+            while self.clients.in_flight() > 0 {
+                let Some(result) = results.recv().await else { return };
+                self.on_done(result);
+            }
+        };
+        let _ = tokio::time::timeout(CLOSING, answers).await;
+    }
+
+    fn send(&self, message: Option<Message>) {
+        if let Some(message) = message {
+            self.outbox.send(message);
+        }
+    }
+}
+
+fn signal<B>(client: &str, interface: &str, name: &str, body: &B) -> Option<Message>
+where
+    B: serde::Serialize + zbus::DynamicType,
+{
+    logged(Message::signal(ROOT, interface, name).destination(client).build(body))
+}
+
+fn object_signal<B>(name: &str, strategy: &crate::model::StrategyName, interfaces: B) -> zbus::Result<Message>
+where
+    B: serde::Serialize + zbus::Type,
+{
+    let path = zbus::ObjectPath::try_from(route::path_of(strategy))?;
+    Message::signal(ROOT, OBJECT_MANAGER, name).build(&(path, interfaces))
+}
+
+fn logged(message: zbus::Result<Message>) -> Option<Message> {
+    message.inspect_err(|error| tracing::error!(%error, "a message cannot be written")).ok()
+}

@@ -1,0 +1,237 @@
+//! `org.ferryd.Ferry1.Tasks`: work handed over, looked at, taken back.
+
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::sync::oneshot;
+use zbus::Variant;
+
+use super::Command;
+use super::access::Action;
+use super::call::{Call, Effect, Method, Outcome, Reply};
+use super::desk::{Desk, stopping};
+use super::error::{Refusal, quoted};
+use super::options::Options;
+use super::payload;
+use super::route::{Interface, unknown_method};
+use super::task_options::{TaskOptions, assume, filter};
+use super::wire;
+use crate::model::{Assume, Block, Kind, NewTask, Overrides, Reason, State, Strategy, Task, TaskId};
+use crate::store::Scope;
+
+/// The most ids of one `Cancel`, `Retry` or `Discard`.
+const IDS_MAX: usize = 1000;
+
+/// Its shape.
+pub(super) const INTERFACE: Interface = Interface {
+    name: "org.ferryd.Ferry1.Tasks",
+    xml: include_str!("../../dbus/org.ferryd.Ferry1.Tasks.xml"),
+    methods: &[
+        Method { name: "Enqueue", takes: "ssa{sv}", gives: "s", effect: Effect::Write },
+        Method { name: "EnqueueBatch", takes: "sasa{sv}", gives: "as", effect: Effect::Write },
+        Method { name: "Get", takes: "s", gives: "a{sv}", effect: Effect::Read },
+        Method { name: "List", takes: "a{sv}su", gives: "aa{sv}s", effect: Effect::Read },
+        Method { name: "Cancel", takes: "as", gives: "u", effect: Effect::Write },
+        Method { name: "Retry", takes: "as", gives: "u", effect: Effect::Write },
+        Method { name: "Discard", takes: "as", gives: "u", effect: Effect::Write },
+        Method { name: "Explain", takes: "sa{sv}", gives: "a(stsa{sv})", effect: Effect::Read },
+    ],
+    properties: &[],
+};
+
+/// Carries out a call of `method`. What is written is submitted before this returns.
+pub(super) fn call(desk: &Desk, call: &Call, method: &str) -> Result<Outcome, Refusal> {
+    match method {
+        "Enqueue" => enqueue(desk, call),
+        "EnqueueBatch" => enqueue_batch(desk, call),
+        "Get" => get(desk, call),
+        "List" => list(desk, call),
+        "Cancel" | "Retry" | "Discard" => by_ids(desk, call, method),
+        "Explain" => explain(desk, call),
+        _ => Err(unknown_method(INTERFACE.name, method)),
+    }
+}
+
+fn enqueue(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let (strategy, payload, options): (&str, &str, HashMap<&str, Variant<'_>>) =
+        body.deserialize().map_err(Refusal::invalid)?;
+    let config = desk.config();
+    let strategy = json_strategy(config.strategy(strategy), strategy)?;
+    payload::check("payload", payload, &config.limits)?;
+    let options = TaskOptions::read(Options::new("option", options), desk.wall())?;
+    let request_id = options.request_id.clone();
+    let task = new_task(desk, call, strategy, payload, &options, request_id);
+    let stored = desk.store.enqueue(vec![task]);
+    let call = call.clone();
+    Ok(Outcome::later(async move {
+        let stored = stored.await?;
+        let id = stored.first().ok_or_else(|| Refusal::internal("the store gave no id"))?.id();
+        call.reply(&id.to_string())
+    }))
+}
+
+fn enqueue_batch(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let (strategy, payloads, options): (&str, Vec<&str>, HashMap<&str, Variant<'_>>) =
+        body.deserialize().map_err(Refusal::invalid)?;
+    let config = desk.config();
+    let strategy = json_strategy(config.strategy(strategy), strategy)?;
+    payload::check_batch(&payloads, &config.limits)?;
+    let options = TaskOptions::read(Options::new("option", options), desk.wall())?;
+    let tasks: Vec<_> = (payloads.iter().enumerate())
+        .map(|(index, payload)| new_task(desk, call, strategy, payload, &options, options.request_id_of(index)))
+        .collect();
+    let stored = desk.store.enqueue(tasks);
+    let call = call.clone();
+    Ok(Outcome::later(async move {
+        let ids: Vec<_> = stored.await?.iter().map(|stored| stored.id().to_string()).collect();
+        call.reply(&ids)
+    }))
+}
+
+fn json_strategy<'c>(found: Option<&'c Strategy>, name: &str) -> Result<&'c Strategy, Refusal> {
+    let Some(strategy) = found else {
+        return Err(Refusal::unknown_strategy(format!("no strategy is called {}", quoted(name))));
+    };
+    match strategy.kind {
+        Kind::Json => Ok(strategy),
+        Kind::File => Err(Refusal::invalid(format!("strategy {} carries files, not JSON", strategy.name))),
+    }
+}
+
+fn new_task(
+    desk: &Desk,
+    call: &Call,
+    strategy: &Strategy,
+    payload: &str,
+    options: &TaskOptions,
+    request_id: Option<String>,
+) -> NewTask {
+    NewTask {
+        id: TaskId::mint(),
+        owner: call.caller.owner(),
+        app: options.app.clone().unwrap_or_else(|| call.caller.app.clone()),
+        strategy: strategy.name.clone(),
+        overrides: options.overrides,
+        payload: payload.to_owned(),
+        key: options.key.clone(),
+        on_existing: options.on_existing,
+        after: options.after.clone(),
+        tags: options.tags.clone(),
+        expires: options.expires,
+        request_id,
+        created: desk.wall(),
+    }
+}
+
+fn get(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let id = task_id("id", body.deserialize().map_err(Refusal::invalid)?)?;
+    let found = desk.store.get(desk.gate().scope(&call.caller), id);
+    let (desk, call) = (desk.clone(), call.clone());
+    Ok(Outcome::later(async move {
+        let shown = show(&desk, vec![found.await?]).await?;
+        match shown.into_iter().next() {
+            Some(task) => call.reply(&task),
+            None => Err(Refusal::internal("the task got lost")),
+        }
+    }))
+}
+
+fn list(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let (wanted, cursor, limit): (HashMap<&str, Variant<'_>>, &str, u32) =
+        body.deserialize().map_err(Refusal::invalid)?;
+    let mut filter = filter(Options::new("filter", wanted), &desk.config())?;
+    if let Scope::Owner(own) = desk.gate().scope(&call.caller) {
+        if filter.owner.is_some_and(|owner| owner != own) {
+            desk.check(Action::ManageAll, &call.caller)?;
+        }
+        filter.owner = Some(own);
+    }
+    let cursor = (!cursor.is_empty()).then(|| cursor.to_owned());
+    let page = desk.store.list(filter, cursor, limit);
+    let (desk, call) = (desk.clone(), call.clone());
+    Ok(Outcome::later(async move {
+        let page = page.await?;
+        let tasks = show(&desk, page.tasks).await?;
+        call.reply(&(tasks, page.next.unwrap_or_default()))
+    }))
+}
+
+/// Tasks with why they wait. The scheduler is asked only about those whose own conditions differ from their strategy's.
+async fn show(desk: &Desk, tasks: Vec<Task>) -> Result<Vec<wire::TaskDict>, Refusal> {
+    let status = desk.status();
+    let now = desk.wall();
+    let mut shown = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        let differs = task.standing.state() == State::Pending && task.overrides != Overrides::default();
+        let reasons: Vec<Reason> = if differs {
+            ask_why(desk, task.clone(), Assume::default()).await?.iter().map(|block| block.reason).collect()
+        } else {
+            wire::reasons(&task, &status, now)
+        };
+        shown.push(wire::task(task, &reasons, &status, now));
+    }
+    Ok(shown)
+}
+
+fn by_ids(desk: &Desk, call: &Call, method: &str) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let ids: Vec<&str> = body.deserialize().map_err(Refusal::invalid)?;
+    if ids.len() > IDS_MAX {
+        return Err(Refusal::limit_exceeded(format!("ids: {} of them, at most {IDS_MAX} are taken", ids.len())));
+    }
+    let mut seen = BTreeSet::new();
+    let mut unique = Vec::with_capacity(ids.len());
+    for (index, text) in ids.into_iter().enumerate() {
+        let id = task_id(&format!("ids[{index}]"), text)?;
+        if seen.insert(id) {
+            unique.push(id);
+        }
+    }
+    let (scope, now) = (desk.gate().scope(&call.caller), desk.wall());
+    let call = call.clone();
+    Ok(match method {
+        "Cancel" => counted(call, desk.store.cancel(scope, unique, now)),
+        "Retry" => counted(call, desk.store.retry(scope, unique, now)),
+        _ => counted(call, desk.store.discard(scope, unique, now)),
+    })
+}
+
+fn counted(call: Call, count: impl Future<Output = Result<u32, crate::store::IdsError>> + Send + 'static) -> Outcome {
+    Outcome::later(async move { call.reply(&count.await?) })
+}
+
+fn explain(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
+    let body = call.message.body();
+    let (id, options): (&str, HashMap<&str, Variant<'_>>) = body.deserialize().map_err(Refusal::invalid)?;
+    let id = task_id("id", id)?;
+    let mut options = Options::new("option", options);
+    let with_history = options.flag("history")?.unwrap_or(false);
+    let assume = options.dictionary("assume", "assumption", assume)?.unwrap_or_default();
+    options.end()?;
+    let found = desk.store.get(desk.gate().scope(&call.caller), id);
+    let (desk, call) = (desk.clone(), call.clone());
+    Ok(Outcome::later(async move {
+        let task = found.await?;
+        let blocks = ask_why(&desk, task, assume).await?;
+        let history = if with_history { desk.store.history(id).await? } else { Vec::new() };
+        reply_rows(&call, &blocks, &history)
+    }))
+}
+
+fn reply_rows(call: &Call, blocks: &[Block], history: &[crate::model::HistoryEntry]) -> Reply {
+    let rows: Vec<_> = blocks.iter().map(wire::block).chain(history.iter().map(wire::history)).collect();
+    call.reply(&rows)
+}
+
+async fn ask_why(desk: &Desk, task: Task, assume: Assume) -> Result<Vec<Block>, Refusal> {
+    let (reply, answer) = oneshot::channel();
+    desk.tell(Command::Explain { task: Box::new(task), assume: Box::new(assume), reply }).await?;
+    answer.await.map_err(|_| stopping())
+}
+
+fn task_id(name: &str, text: &str) -> Result<TaskId, Refusal> {
+    TaskId::parse(text).map_err(|_| Refusal::invalid(format!("{name}: {} is not a task id", quoted(text))))
+}
