@@ -18,6 +18,8 @@
 pub mod backend;
 pub mod bus;
 pub mod config;
+pub mod ctl;
+pub mod daemon;
 #[cfg(feature = "tools")]
 pub mod demo;
 pub mod http;

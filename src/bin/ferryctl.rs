@@ -1,2 +1,7 @@
 //! `ferryctl`: the entry only.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ferryd::ctl::run(std::env::args_os())
+}

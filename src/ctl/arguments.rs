@@ -1,0 +1,295 @@
+//! The command line.
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use zbus::Variant;
+
+use super::exit;
+use super::time::When;
+use crate::daemon::BusChoice;
+use crate::model::State;
+
+/// Controls ferryd: hands it work, shows what waits and why.
+///
+/// Without --system, --session or --address it takes the system bus if ferryd runs or can be started there, else the
+/// session bus.
+#[derive(Debug, Parser)]
+#[command(name = "ferryctl", version, about, after_help = exit::help(), subcommand_required = true, max_term_width = 120)]
+pub(super) struct Arguments {
+    /// Where ferryd is.
+    #[command(flatten)]
+    pub(super) bus: BusChoice,
+    /// Write one JSON document a line, in the shapes that docs/ferryctl.md fixes.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Show what ferryd does, why it waits, the network, and each strategy's counts.
+    Status,
+    /// List tasks, in the order in which they were enqueued.
+    List(List),
+    /// Show one task.
+    Show {
+        /// The task.
+        id: String,
+    },
+    /// Say why a task does not go now, a sentence a reason.
+    Explain(Explain),
+    /// Hand over a task, or a task for each line of standard input.
+    Enqueue(Enqueue),
+    /// Take back tasks that have not ended; all or none.
+    Cancel {
+        /// The tasks.
+        #[arg(required = true, value_name = "ID")]
+        ids: Vec<String>,
+    },
+    /// Try failed tasks again.
+    Retry(Ids),
+    /// Forget failed tasks.
+    Discard(Ids),
+    /// Start nothing more.
+    Pause {
+        /// Only of this strategy.
+        #[arg(long, value_name = "NAME")]
+        strategy: Option<String>,
+        /// Go on by itself then: a duration (2h, "15 min") or RFC 3339. Default: when resumed.
+        #[arg(long, value_name = "TIME", value_parser = When::parse)]
+        until: Option<When>,
+    },
+    /// Go on after a pause.
+    Resume {
+        /// Only with this strategy.
+        #[arg(long, value_name = "NAME")]
+        strategy: Option<String>,
+    },
+    /// Show what changes, as it happens, until interrupted.
+    Watch {
+        /// Everybody's tasks, not only one's own.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Have ferryd read its configuration anew.
+    Reload,
+    /// Write a script that completes ferryctl's command lines.
+    Completions {
+        /// For this shell.
+        shell: Shell,
+    },
+}
+
+/// `list`
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only tasks in this state; may be repeated.
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(State::ALL.iter().map(|state| state.as_str())))]
+    pub(super) state: Vec<String>,
+    /// Only of this strategy; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(super) strategy: Vec<String>,
+    /// Only with this key; may be repeated.
+    #[arg(long)]
+    pub(super) key: Vec<String>,
+    /// Only with this tag; may be repeated, any of them will do.
+    #[arg(long)]
+    pub(super) tag: Vec<String>,
+    /// Only of this app; may be repeated.
+    #[arg(long)]
+    pub(super) app: Vec<String>,
+    /// Only of this user (a UID or a name of /etc/passwd).
+    #[arg(long, value_name = "USER", value_parser = owner)]
+    pub(super) owner: Option<u32>,
+    /// At most so many; 0 for all.
+    #[arg(long, default_value_t = 100, value_name = "COUNT")]
+    pub(super) limit: usize,
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The task.
+    pub(super) id: String,
+    /// Tell also what happened to it so far.
+    #[arg(long)]
+    pub(super) history: bool,
+    /// What if this were so? connected, roaming, external_power, power_save (true or false), type, metered, connectivity
+    /// (words of the Network interface), battery_percent (a number); may be repeated.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assumption)]
+    pub(super) assume: Vec<(String, Assumed)>,
+}
+
+/// A value of `--assume`.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Assumed {
+    /// true or false
+    Flag(bool),
+    /// A word.
+    Word(String),
+    /// A number.
+    Number(f64),
+}
+
+impl Assumed {
+    pub(super) fn variant(&self) -> Variant<'_> {
+        match self {
+            Self::Flag(flag) => (*flag).into(),
+            Self::Word(word) => word.as_str().into(),
+            Self::Number(number) => (*number).into(),
+        }
+    }
+}
+
+/// `enqueue`
+#[derive(Debug, Args)]
+pub(super) struct Enqueue {
+    /// The policy to follow: metadata, photo, analytics, or one that the configuration adds.
+    pub(super) strategy: String,
+    /// The payload; - or nothing reads standard input.
+    #[arg(value_name = "JSON", conflicts_with = "lines")]
+    pub(super) payload: Option<String>,
+    /// Read JSON lines from standard input and enqueue each, in order, many at once on their way. An id is written for
+    /// each as it is acknowledged.
+    #[arg(long)]
+    pub(super) lines: bool,
+    /// Go one by one, in order, with this user's tasks of the same key.
+    #[arg(long)]
+    pub(super) key: Option<String>,
+    /// What to do when a pending task has this key.
+    #[arg(long, value_name = "HOW", value_parser = ["append", "keep", "replace"], requires = "key")]
+    pub(super) on_existing: Option<String>,
+    /// A label to find it by; may be repeated.
+    #[arg(long)]
+    pub(super) tag: Vec<String>,
+    /// The app's name, instead of the caller's unit or program.
+    #[arg(long)]
+    pub(super) app: Option<String>,
+    /// Go only when this task is done; may be repeated.
+    #[arg(long, value_name = "ID")]
+    pub(super) after: Vec<String>,
+    /// Fail if not done by then: a duration (2h, "15 min") or RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = When::parse)]
+    pub(super) expires: Option<When>,
+    /// Makes a repeated call harmless: the same name adds nothing twice. With --lines, line N gets NAME-N.
+    #[arg(long, value_name = "NAME")]
+    pub(super) request_id: Option<String>,
+    /// Networks that will do, instead of the strategy's.
+    #[arg(long, value_parser = ["any", "unmetered", "wifi"])]
+    pub(super) network: Option<String>,
+    /// Whether to wait for external power, instead of the strategy's; alone it means true.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(super) charging: Option<bool>,
+    /// The least battery in percent, instead of the strategy's.
+    #[arg(long, value_name = "PERCENT", value_parser = ["0", "15", "30", "50", "80"])]
+    pub(super) min_battery: Option<String>,
+    /// If ferryd goes away, wait until it is back and send again what was not acknowledged.
+    #[arg(long, requires = "request_id")]
+    pub(super) retry: bool,
+    /// Wait until every task has ended, and say how.
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+/// Some tasks, or all failed ones.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct Ids {
+    /// The tasks; all or none.
+    #[arg(value_name = "ID")]
+    pub(super) ids: Vec<String>,
+    /// All failed tasks of this user.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+fn owner(text: &str) -> Result<u32, String> {
+    let named = || crate::config::Host::local().users.get(text).copied();
+    text.parse().ok().or_else(named).ok_or_else(|| format!("there is no user {text:?}"))
+}
+
+/// Reads `KEY=VALUE`; the words of a key are checked by the daemon.
+fn assumption(text: &str) -> Result<(String, Assumed), String> {
+    let (key, value) = text.split_once('=').ok_or_else(|| "KEY=VALUE is expected".to_owned())?;
+    let wrong = |what: &str| format!("{key} is {what}, not {value:?}");
+    let assumed = match key {
+        "connected" | "roaming" | "external_power" | "power_save" => {
+            Assumed::Flag(value.parse().map_err(|_| wrong("true or false"))?)
+        }
+        "battery_percent" => Assumed::Number(value.parse().map_err(|_| wrong("a number"))?),
+        "type" | "metered" | "connectivity" => Assumed::Word(value.to_owned()),
+        _ => return Err(format!("{key:?} cannot be assumed; see --help")),
+    };
+    Ok((key.to_owned(), assumed))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_definition_holds_together() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn lines_that_make_sense_are_taken() {
+        for line in [
+            "ferryctl status",
+            "ferryctl --session status --json",
+            "ferryctl list --state failed --state pending --tag a --owner root --limit 0",
+            "ferryctl explain ID --history --assume connected=true --assume type=wifi --assume battery_percent=12.5",
+            "ferryctl enqueue metadata {} --key k --on-existing keep --expires 2h --charging --min-battery 30",
+            "ferryctl enqueue metadata --charging=false -",
+            "ferryctl enqueue metadata --lines --request-id run --retry --wait",
+            "ferryctl retry --all",
+            "ferryctl pause --strategy photo --until 2026-05-01T12:00:00Z",
+        ] {
+            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+        }
+    }
+
+    #[test]
+    fn lines_that_do_not_are_refused_as_usage() {
+        for line in [
+            "ferryctl",
+            "ferryctl sync",
+            "ferryctl --system --session status",
+            "ferryctl list --state lost",
+            "ferryctl list --owner nobody-by-this-name",
+            "ferryctl explain",
+            "ferryctl explain ID --assume weather=fine",
+            "ferryctl explain ID --assume connected=maybe",
+            "ferryctl enqueue metadata {} --lines",
+            "ferryctl enqueue metadata {} --retry",
+            "ferryctl enqueue metadata {} --expires tomorrow",
+            "ferryctl enqueue metadata {} --min-battery 20",
+            "ferryctl enqueue metadata {} --on-existing keep",
+            "ferryctl cancel",
+            "ferryctl retry",
+            "ferryctl retry ID --all",
+            "ferryctl completions tcsh",
+        ] {
+            assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
+        }
+    }
+
+    #[test]
+    fn charging_is_true_alone_and_takes_no_word_behind_it() {
+        let Ok(Arguments { command: Command::Enqueue(enqueue), .. }) = parse("ferryctl enqueue metadata --charging {}")
+        else {
+            panic!("refused");
+        };
+        assert_eq!((enqueue.charging, enqueue.payload.as_deref()), (Some(true), Some("{}")));
+    }
+}

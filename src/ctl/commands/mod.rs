@@ -1,0 +1,43 @@
+//! What each command asks of the daemon.
+
+mod control;
+mod enqueue;
+mod lines;
+mod status;
+mod tasks;
+mod wait;
+mod watch;
+
+use clap::CommandFactory as _;
+use clap_complete::Shell;
+
+use super::arguments::{Arguments, Command};
+use super::client::Client;
+use super::exit::Failure;
+use super::render::Printer;
+
+/// Performs a command that talks to the daemon.
+pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut Printer<'_>) -> Result<(), Failure> {
+    match command {
+        Command::Status => status::status(client, printer).await,
+        Command::List(list) => tasks::list(client, printer, &list).await,
+        Command::Show { id } => tasks::show(client, printer, &id).await,
+        Command::Explain(explain) => tasks::explain(client, printer, &explain).await,
+        Command::Enqueue(enqueue) => enqueue::enqueue(client, printer, enqueue).await,
+        Command::Cancel { ids } => tasks::change(client, printer, tasks::Change::Cancel, ids).await,
+        Command::Retry(ids) => tasks::change_failed(client, printer, tasks::Change::Retry, ids).await,
+        Command::Discard(ids) => tasks::change_failed(client, printer, tasks::Change::Discard, ids).await,
+        Command::Pause { strategy, until } => control::pause(client, printer, strategy, until).await,
+        Command::Resume { strategy } => control::resume(client, strategy).await,
+        Command::Watch { all } => watch::watch(client, printer, all).await,
+        Command::Reload => control::reload(client).await,
+        Command::Completions { shell } => completions(shell, printer),
+    }
+}
+
+/// A completion script.
+pub(super) fn completions(shell: Shell, printer: &mut Printer<'_>) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Arguments::command(), "ferryctl", &mut script);
+    printer.raw(&script)
+}

@@ -1,0 +1,59 @@
+//! Floor 4: `ferryctl`. It knows the D-Bus contract and nothing of the daemon's inside.
+
+mod arguments;
+mod client;
+mod commands;
+mod exit;
+mod render;
+mod time;
+mod views;
+mod wire;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+pub use exit::Exit;
+
+use arguments::{Arguments, Command};
+use client::Client;
+use exit::Failure;
+use render::{Form, Printer};
+
+/// Runs one command line, the program's name first, and gives the documented exit code.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    ExitCode::from(exit_of(arguments).code())
+}
+
+fn exit_of(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        // Help and version come this way too; a reader that has gone ends them quietly.
+        Err(error) => {
+            drop(error.print());
+            return if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+        }
+    };
+    let form = if arguments.json { Form::Json } else { Form::Text };
+    let mut printer = Printer::standard(form, time::now);
+    match perform(arguments, &mut printer) {
+        Ok(()) => Exit::Ok,
+        Err(failure) => printer.fail(failure),
+    }
+}
+
+fn perform(arguments: Arguments, printer: &mut Printer<'_>) -> Result<(), Failure> {
+    if let Command::Completions { shell } = arguments.command {
+        return commands::completions(shell, printer);
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Failure::said(Exit::Failed, format!("starting: {error}")))?;
+    runtime.block_on(async {
+        let mut client = Client::connect(&arguments.bus).await?;
+        commands::perform(arguments.command, &mut client, printer).await
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,56 @@
+//! `ferryctl explain` for people: a sentence a reason.
+
+use serde_json::Value;
+
+use super::clean;
+use super::palette::{Ink, Palette};
+use crate::ctl::time::{length, relative, rfc3339};
+use crate::ctl::views::{ExplainView, RowView};
+use crate::model::WallTime;
+
+pub(super) fn text(view: &ExplainView, now: WallTime, palette: Palette) -> String {
+    let state = palette.paint(Ink::of_state(&view.state), &clean(&view.state));
+    let mut text = format!("{} is {state}", clean(&view.id));
+    text += match (view.reasons.is_empty(), view.state.as_str()) {
+        (false, _) => " and waits:\n",
+        (true, "pending") => "; nothing holds it back\n",
+        (true, _) => "\n",
+    };
+    text.extend(view.reasons.iter().map(|row| reason(row, now, palette)));
+    if let Some(history) = &view.history {
+        text += if history.is_empty() { "no history\n" } else { "history:\n" };
+        text.extend(history.iter().map(|row| event(row, now, palette)));
+    }
+    text
+}
+
+/// `offline for 12 s: a route to the backend clears it (interface wlan0)`.
+fn reason(row: &RowView, now: WallTime, palette: Palette) -> String {
+    let name = palette.paint(Ink::Bad, &clean(&row.reason));
+    let since = row.since.map(|at| format!(" for {}", length(now.saturating_since(WallTime::from_micros(at)))));
+    let clears = Some(clean(&row.clears)).filter(|clears| !clears.is_empty()).map(|clears| format!(": {clears}"));
+    format!("  {name}{}{}{}\n", since.unwrap_or_default(), clears.unwrap_or_default(), details(row, now))
+}
+
+/// `2026-05-01T12:00:00Z  retry  the server said 503`.
+fn event(row: &RowView, now: WallTime, palette: Palette) -> String {
+    let at = row.since.map(|at| rfc3339(WallTime::from_micros(at))).unwrap_or_default();
+    let name = palette.paint(Ink::Head, &clean(&row.reason));
+    format!("  {at}  {name}  {}{}\n", clean(&row.clears), details(row, now))
+}
+
+fn details(row: &RowView, now: WallTime) -> String {
+    let shown = row.detail.iter().filter(|(name, _)| *name != "history");
+    let parts: Vec<_> = shown.map(|(name, value)| format!("{} {}", clean(name), detail(name, value, now))).collect();
+    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+}
+
+fn detail(name: &str, value: &Value, now: WallTime) -> String {
+    let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
+    match (name, number, value) {
+        ("until" | "due" | "at", Some(at), _) => relative(WallTime::from_micros(at), now),
+        (_, _, Value::String(text)) => clean(text),
+        (_, _, Value::Array(items)) => items.iter().map(|item| detail("", item, now)).collect::<Vec<_>>().join(" "),
+        _ => clean(&value.to_string()),
+    }
+}

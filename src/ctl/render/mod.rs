@@ -1,0 +1,151 @@
+//! All that `ferryctl` writes: lines for people or one JSON document a line for programs on standard output, words about
+//! what goes on or wrong on standard error.
+
+mod explain;
+mod palette;
+mod status;
+mod table;
+mod tasks;
+mod watch;
+
+use std::io::{self, IsTerminal, Write};
+
+use serde::Serialize;
+
+pub(super) use palette::Palette;
+
+use super::exit::{Exit, Failure};
+use super::views::{CountView, EndView, EnqueueView, ExplainView, ListView, StatusView, TaskView, WatchView};
+use crate::model::WallTime;
+
+/// For whom to write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Text for people.
+    Text,
+    /// One JSON document a line.
+    Json,
+}
+
+/// Where output goes.
+pub(super) struct Printer<'a> {
+    out: Box<dyn Write + 'a>,
+    err: Box<dyn Write + 'a>,
+    form: Form,
+    palette: Palette,
+    now: fn() -> WallTime,
+}
+
+impl<'a> Printer<'a> {
+    /// To standard output and error; colours only on a terminal and without `NO_COLOR` (<https://no-color.org>).
+    pub(super) fn standard(form: Form, now: fn() -> WallTime) -> Printer<'static> {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let palette = if io::stdout().is_terminal() && !unwanted { Palette::Colours } else { Palette::Plain };
+        Printer { out: Box::new(io::stdout()), err: Box::new(io::stderr()), form, palette, now }
+    }
+
+    /// To these, without colours.
+    #[cfg(test)]
+    pub(super) fn to(out: &'a mut Vec<u8>, err: &'a mut Vec<u8>, form: Form, now: fn() -> WallTime) -> Self {
+        Self { out: Box::new(out), err: Box::new(err), form, palette: Palette::Plain, now }
+    }
+
+    /// What time it is.
+    pub(super) fn now(&self) -> WallTime {
+        (self.now)()
+    }
+
+    /// Words on standard error. Nobody listening there stops nothing.
+    pub(super) fn say(&mut self, words: &str) {
+        let words = words.lines().map(clean).collect::<Vec<_>>().join("\n");
+        drop(writeln!(self.err, "ferryctl: {words}"));
+    }
+
+    /// Says why a command ends early, and gives its exit code.
+    pub(super) fn fail(&mut self, failure: Failure) -> Exit {
+        match failure {
+            Failure::Said { exit, words } => {
+                self.say(&words);
+                exit
+            }
+            Failure::Exit(exit) => exit,
+            Failure::Unread => Exit::Ok,
+        }
+    }
+
+    pub(super) fn status(&mut self, view: &StatusView) -> Result<(), Failure> {
+        let text = |printer: &Self| status::text(view, printer.now(), printer.palette);
+        self.write(view, text)
+    }
+
+    pub(super) fn list(&mut self, view: &ListView) -> Result<(), Failure> {
+        let text = |printer: &Self| tasks::list(view, printer.now(), printer.palette);
+        self.write(view, text)
+    }
+
+    pub(super) fn task(&mut self, view: &TaskView) -> Result<(), Failure> {
+        let text = |printer: &Self| tasks::one(view, printer.now(), printer.palette);
+        self.write(view, text)
+    }
+
+    pub(super) fn explain(&mut self, view: &ExplainView) -> Result<(), Failure> {
+        let text = |printer: &Self| explain::text(view, printer.now(), printer.palette);
+        self.write(view, text)
+    }
+
+    /// How many tasks a command changed: `cancelled 2 tasks`.
+    pub(super) fn count(&mut self, verb: &str, count: u64) -> Result<(), Failure> {
+        let tasks = if count == 1 { "task" } else { "tasks" };
+        self.write(&CountView { count }, |_| format!("{verb} {count} {tasks}\n"))
+    }
+
+    /// An id on standard output, a refusal's words on standard error; in JSON all on standard output.
+    pub(super) fn enqueued(&mut self, view: &EnqueueView) -> Result<(), Failure> {
+        match (self.form, view) {
+            (Form::Json, _) => self.write(view, |_| String::new()),
+            (Form::Text, EnqueueView::Acknowledged { id, .. }) => self.write(view, |_| format!("{}\n", clean(id))),
+            (Form::Text, EnqueueView::Refused { line, error }) => {
+                self.say(&format!("line {line}: {error}"));
+                Ok(())
+            }
+            (Form::Text, EnqueueView::Unacknowledged { .. }) => Ok(()),
+        }
+    }
+
+    pub(super) fn end(&mut self, view: &EndView) -> Result<(), Failure> {
+        let text = |printer: &Self| tasks::end(view, printer.palette);
+        self.write(view, text)
+    }
+
+    pub(super) fn watch(&mut self, view: &WatchView) -> Result<(), Failure> {
+        let text = |printer: &Self| watch::text(view, printer.palette);
+        self.write(view, text)
+    }
+
+    /// Text that is the same in both forms: help, completions.
+    pub(super) fn raw(&mut self, text: &[u8]) -> Result<(), Failure> {
+        self.out.write_all(text)?;
+        Ok(self.out.flush()?)
+    }
+
+    fn write(&mut self, view: &impl Serialize, text: impl FnOnce(&Self) -> String) -> Result<(), Failure> {
+        let text = match self.form {
+            Form::Text => text(self),
+            Form::Json => serde_json::to_string(view).map_err(io::Error::from)? + "\n",
+        };
+        self.raw(text.as_bytes())
+    }
+}
+
+/// Text of apps and servers without what would drive a terminal.
+fn clean(text: &str) -> String {
+    if !text.contains(char::is_control) {
+        return text.to_owned();
+    }
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(super) use tests::samples;

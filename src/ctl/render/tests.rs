@@ -1,0 +1,246 @@
+//! Views against the text and the JSON that they become.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::ctl::views::NetworkView;
+use crate::ctl::wire::Dictionary;
+
+const NOW: u64 = 1_777_636_800_000_000; // 2026-05-01T12:00:00Z
+const ID: &str = "0196ab3c-1111-7000-8000-000000000001";
+
+fn now() -> WallTime {
+    WallTime::from_micros(NOW)
+}
+
+fn ago(seconds: u64) -> u64 {
+    NOW - seconds * 1_000_000
+}
+
+/// What a printing writes to standard output.
+fn printed(form: Form, print: impl FnOnce(&mut Printer<'_>) -> Result<(), Failure>) -> String {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    print(&mut Printer::to(&mut out, &mut err, form, now)).unwrap();
+    assert_eq!(String::from_utf8(err).unwrap(), "");
+    String::from_utf8(out).unwrap()
+}
+
+fn task(state: &str) -> TaskView {
+    TaskView::of(json!({
+        "id": ID, "strategy": "metadata", "state": state, "owner": 1000, "app": "notes", "created": ago(12),
+        "due": ago(12), "next": 0, "finished": 0, "attempts": 0, "reasons": ["offline"], "error": "", "size": 17,
+        "done": 0, "key": "note-7", "tags": ["a", "b"], "after": [], "expires": 0
+    }))
+}
+
+fn done() -> TaskView {
+    let result = json!({"status": 200, "duplicate": false}).as_object().cloned();
+    TaskView { finished: Some(ago(2)), reasons: Vec::new(), result, ..task("done") }
+}
+
+fn failed() -> TaskView {
+    let error = Some("rejected: \u{1b}[31mno such note".to_owned());
+    TaskView { finished: Some(ago(2)), reasons: Vec::new(), attempts: 3, key: None, error, ..task("failed") }
+}
+
+fn status() -> StatusView {
+    let manager = json!({"Version": "0.1.0", "State": "waiting", "Paused": false, "Blocked": ["offline"],
+        "NextWake": ["task-due", NOW + 3_000_000], "Transfers": 0});
+    let network = json!({"Connected": false, "Type": "none", "Interface": "", "Connectivity": "none", "Metered": "unknown",
+        "Ssid": "", "Strength": 0, "Frequency": 0, "Subnet": ""});
+    let strategy = |name: &str, priority: u32, pending: u32, blocked: Value, next: u64| {
+        json!({"org.ferryd.Ferry1.Strategy": {"Name": name, "Priority": priority, "Pending": pending, "Running": 0,
+            "Failed": 1, "Blocked": blocked, "NextAttempt": next, "Paused": false}})
+    };
+    let objects = json!({
+        "/org/ferryd/Ferry1/strategies/photo": strategy("photo", 2, 0, json!([]), 0),
+        "/org/ferryd/Ferry1/strategies/metadata": strategy("metadata", 1, 40, json!(["offline", "backoff"]), NOW + 3_000_000),
+        "/org/ferryd/Ferry1": {"org.ferryd.Ferry1.Manager": {}}
+    });
+    StatusView::of(&Dictionary::of(manager), &Dictionary::of(network), &Dictionary::of(objects))
+}
+
+fn explanation() -> ExplainView {
+    let rows = json!([
+        ["offline", ago(12), "a route to the backend", {"interface": "wlan0"}],
+        ["backoff", 0, "waiting", {"until": NOW + 30_000_000}],
+        ["retry", ago(60), "503 Service Unavailable", {"history": true}]
+    ]);
+    ExplainView::of(&task("pending"), &rows, true)
+}
+
+/// A view of every shape as JSON, to be found in the reference.
+pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
+    let detail =
+        json!({"from": "running", "at": NOW, "attempts": 1, "error": ""}).as_object().cloned().unwrap_or_default();
+    let properties = json!({"Pending": 39}).as_object().cloned().unwrap_or_default();
+    let id = || ID.to_owned();
+    let document = |form: String| serde_json::from_str(&form).unwrap();
+    let json = |print: &dyn Fn(&mut Printer<'_>) -> Result<(), Failure>| document(printed(Form::Json, print));
+    let watched = |view: WatchView| document(printed(Form::Json, |printer| printer.watch(&view)));
+    vec![
+        ("status", json(&|printer| printer.status(&status()))),
+        ("list", json(&|printer| printer.list(&ListView { tasks: vec![task("pending")], more: false }))),
+        ("show", json(&|printer| printer.task(&done()))),
+        ("explain", json(&|printer| printer.explain(&explanation()))),
+        ("cancel", json(&|printer| printer.count("cancelled", 2))),
+        ("enqueue", json(&|printer| printer.enqueued(&EnqueueView::Acknowledged { line: 1, id: id() }))),
+        (
+            "refused",
+            json(&|printer| printer.enqueued(&EnqueueView::Refused { line: 2, error: "the queue is full".into() })),
+        ),
+        ("lost", json(&|printer| printer.enqueued(&EnqueueView::Unacknowledged { line: 3, unacknowledged: true }))),
+        ("end", json(&|printer| printer.end(&EndView { id: id(), state: "done".into(), error: None }))),
+        ("daemon", watched(WatchView::Daemon { at: NOW, present: true })),
+        (
+            "task",
+            watched(WatchView::Task { at: NOW, id: id(), strategy: "metadata".into(), state: "done".into(), detail }),
+        ),
+        (
+            "changed",
+            watched(WatchView::Changed {
+                at: NOW,
+                object: "metadata".into(),
+                interface: "Strategy".into(),
+                properties,
+            }),
+        ),
+        ("lagged", watched(WatchView::Lagged { at: NOW, count: 300 })),
+    ]
+}
+
+#[test]
+fn the_status_reads_calmly() {
+    let expected = "\
+ferryd 0.1.0: waiting, offline
+  network    no route
+  next wake  task-due in 3 s
+
+STRATEGY  PRIORITY  PENDING  RUNNING  FAILED  NEXT    WAITS FOR
+metadata         1       40        0       1  in 3 s  offline, backoff
+photo            2        0        0       1
+";
+    let text = printed(Form::Text, |printer| printer.status(&status()));
+    assert_eq!(text, expected);
+}
+
+#[test]
+fn networks_are_named_as_people_do() {
+    let network = |properties: Value| super::status::network(&NetworkView::of(&Dictionary::of(properties)));
+    let wifi = json!({"Connected": true, "Type": "wifi", "Interface": "wlan0", "Ssid": "home", "Metered": "guess-no"});
+    assert_eq!(network(wifi), "wifi on wlan0 (home)");
+    let modem = json!({"Connected": true, "Type": "cellular", "Interface": "wwan0", "Metered": "yes", "Connectivity": "portal"});
+    assert_eq!(network(modem), "cellular on wwan0, metered, behind a captive portal");
+    assert_eq!(network(json!({"Connected": false, "Type": "none"})), "no route");
+}
+
+#[test]
+fn a_list_lines_up_and_drives_no_terminal() {
+    let view = ListView { tasks: vec![task("pending"), failed()], more: true };
+    let expected = format!(
+        "\
+ID                                    STATE    STRATEGY  CREATED   TRIES  KEY     NOTE
+{ID}  pending  metadata  12 s ago      0  note-7  offline
+{ID}  failed   metadata  12 s ago      3          rejected: \\u{{1b}}[31mno such note
+… and more: --limit 0 lists all
+"
+    );
+    assert_eq!(printed(Form::Text, |printer| printer.list(&view)), expected);
+    let none = ListView { tasks: Vec::new(), more: false };
+    assert_eq!(printed(Form::Text, |printer| printer.list(&none)), "no tasks\n");
+}
+
+#[test]
+fn a_task_is_shown_line_by_line_without_what_is_empty() {
+    let expected = format!(
+        "\
+id         {ID}
+state      done
+strategy   metadata
+owner      1000
+app        notes
+key        note-7
+tags       a, b
+size       17 bytes
+attempts   0
+created    2026-05-01T11:59:48Z (12 s ago)
+finished   2026-05-01T11:59:58Z (2 s ago)
+result     duplicate false
+result     status 200
+"
+    );
+    assert_eq!(printed(Form::Text, |printer| printer.task(&done())), expected);
+}
+
+#[test]
+fn an_explanation_is_a_sentence_a_reason() {
+    let expected = format!(
+        "\
+{ID} is pending and waits:
+  offline for 12 s: a route to the backend (interface wlan0)
+  backoff: waiting (until in 30 s)
+history:
+  2026-05-01T11:59:00Z  retry  503 Service Unavailable
+"
+    );
+    assert_eq!(printed(Form::Text, |printer| printer.explain(&explanation())), expected);
+    let free = ExplainView { reasons: Vec::new(), history: None, ..explanation() };
+    let text = printed(Form::Text, |printer| printer.explain(&free));
+    assert_eq!(text, format!("{ID} is pending; nothing holds it back\n"));
+}
+
+#[test]
+fn watching_writes_a_line_for_each_change() {
+    let at = NOW;
+    let line = |view: WatchView| printed(Form::Text, |printer| printer.watch(&view));
+    let detail = json!({"error": "rejected: no"}).as_object().cloned().unwrap();
+    let moved = WatchView::Task { at, id: "a".into(), strategy: "photo".into(), state: "failed".into(), detail };
+    assert_eq!(line(moved), "2026-05-01T12:00:00Z  a  photo  failed  rejected: no\n");
+    let properties = json!({"Blocked": [], "Pending": 38, "State": "waiting"}).as_object().cloned().unwrap();
+    let changed = WatchView::Changed { at, object: "photo".into(), interface: "Strategy".into(), properties };
+    assert_eq!(line(changed), "2026-05-01T12:00:00Z  photo: blocked none, pending 38, state waiting\n");
+    assert_eq!(line(WatchView::Lagged { at, count: 3 }), "2026-05-01T12:00:00Z  lagged: 3 signals were dropped\n");
+    let gone = line(WatchView::Daemon { at, present: false });
+    assert_eq!(gone, "2026-05-01T12:00:00Z  ferryd is gone; waiting for it\n");
+}
+
+#[test]
+fn colours_are_laid_on_after_the_columns_are_drawn() {
+    let view = ListView { tasks: vec![failed()], more: false };
+    let coloured = super::tasks::list(&view, now(), Palette::Colours);
+    assert!(coloured.contains("\x1b[31mfailed\x1b[0m  metadata"), "{coloured:?}");
+    let plain = super::tasks::list(&view, now(), Palette::Plain);
+    assert!(!plain.contains('\x1b'), "{plain:?}");
+    let uncoloured = ["\x1b[1m", "\x1b[31m", "\x1b[0m"].iter().fold(coloured, |text, code| text.replace(code, ""));
+    assert_eq!(uncoloured, plain);
+}
+
+#[test]
+fn refused_lines_are_told_on_standard_error_and_in_json_on_standard_output() {
+    let view = EnqueueView::Refused { line: 7, error: "the queue is full".to_owned() };
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    Printer::to(&mut out, &mut err, Form::Text, now).enqueued(&view).unwrap();
+    assert_eq!((out.as_slice(), err.as_slice()), (&b""[..], &b"ferryctl: line 7: the queue is full\n"[..]));
+    let json = printed(Form::Json, |printer| printer.enqueued(&view));
+    assert_eq!(json, "{\"line\":7,\"error\":\"the queue is full\"}\n");
+}
+
+#[test]
+fn a_reader_that_has_gone_ends_it_quietly() {
+    struct Closed;
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut err = Vec::new();
+    let mut printer =
+        Printer { out: Box::new(Closed), err: Box::new(&mut err), form: Form::Text, palette: Palette::Plain, now };
+    let failure = printer.count("cancelled", 1).unwrap_err();
+    assert_eq!((failure.clone(), printer.fail(failure)), (Failure::Unread, Exit::Ok));
+    drop(printer);
+    assert_eq!(err, b"");
+}

@@ -1,0 +1,50 @@
+//! `ferryctl watch` for people.
+
+use serde_json::{Map, Value};
+
+use super::clean;
+use super::palette::{Ink, Palette};
+use crate::ctl::time::rfc3339;
+use crate::ctl::views::WatchView;
+use crate::model::WallTime;
+
+pub(super) fn text(view: &WatchView, palette: Palette) -> String {
+    let (at, words) = match view {
+        WatchView::Task { at, id, strategy, state, detail } => {
+            let state = palette.paint(Ink::of_state(state), &clean(state));
+            (at, format!("{}  {}  {state}{}", clean(id), clean(strategy), error(detail)))
+        }
+        WatchView::Changed { at, object, interface, properties } => {
+            let name = if interface == "Strategy" { object } else { interface };
+            (at, format!("{}: {}", palette.paint(Ink::Head, &clean(&name.to_lowercase())), changes(properties)))
+        }
+        WatchView::Lagged { at, count } => {
+            (at, palette.paint(Ink::Bad, &format!("lagged: {count} signals were dropped")))
+        }
+        WatchView::Daemon { at, present: true } => (at, palette.paint(Ink::Good, "ferryd is here")),
+        WatchView::Daemon { at, present: false } => (at, palette.paint(Ink::Bad, "ferryd is gone; waiting for it")),
+    };
+    format!("{}  {words}\n", rfc3339(WallTime::from_micros(*at)))
+}
+
+fn error(detail: &Map<String, Value>) -> String {
+    let error = detail.get("error").and_then(Value::as_str).filter(|error| !error.is_empty());
+    error.map(|error| format!("  {}", clean(error))).unwrap_or_default()
+}
+
+/// `pending 38, blocked offline metered`.
+fn changes(properties: &Map<String, Value>) -> String {
+    let value = |value: &Value| match value {
+        Value::String(text) if text.is_empty() => "none".to_owned(),
+        Value::String(text) => clean(text),
+        Value::Array(items) if items.is_empty() => "none".to_owned(),
+        Value::Array(items) => {
+            items.iter().map(|item| clean(item.as_str().unwrap_or_default())).collect::<Vec<_>>().join(" ")
+        }
+        Value::Bool(true) => "yes".to_owned(),
+        Value::Bool(false) => "no".to_owned(),
+        Value::Null | Value::Number(_) | Value::Object(_) => clean(&value.to_string()),
+    };
+    let one = |(name, of): (&String, &Value)| format!("{} {}", clean(&name.to_lowercase()), value(of));
+    properties.iter().map(one).collect::<Vec<_>>().join(", ")
+}
