@@ -202,7 +202,7 @@ pub(super) struct Ids {
     /// The tasks; all or none.
     #[arg(value_name = "ID")]
     pub(super) ids: Vec<String>,
-    /// All failed tasks of this user.
+    /// All failed tasks: this user's own, and for an admin everybody's.
     #[arg(long)]
     pub(super) all: bool,
 }

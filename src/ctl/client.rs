@@ -221,9 +221,28 @@ impl Client {
             let message = poll_fn(|context| Pin::new(&mut self.inbox).poll_next(context)).await;
             let gone = || Failure::said(Exit::Unreachable, "the bus closed the connection");
             let message = message.ok_or_else(gone)??;
-            if let Some(news) = self.news(&message) {
+            if message.message_type() == Type::MethodCall {
+                self.answer(&message);
+            } else if let Some(news) = self.news(&message) {
                 return Ok(news);
             }
+        }
+    }
+
+    /// Answers a call: the daemon pings its subscribers to see that they read. Whoever calls anything else is told so.
+    fn answer(&self, call: &Message) {
+        let header = call.header();
+        let is_ping = header.member().is_some_and(|member| member.as_str() == "Ping");
+        let reply = match is_ping {
+            true => Message::method_return(&header).build(&()),
+            false => {
+                Message::error(&header, "org.freedesktop.DBus.Error.UnknownMethod").build(&"ferryctl serves nothing")
+            }
+        };
+        let connection = self.connection.clone();
+        // On its own, since the future that receives may be dropped at any time.
+        if let Ok(reply) = reply {
+            tokio::spawn(async move { connection.send(&reply).await });
         }
     }
 

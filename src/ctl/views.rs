@@ -17,6 +17,7 @@ pub(super) struct TaskView {
     pub(super) created: Option<u64>,
     pub(super) due: Option<u64>,
     pub(super) next: Option<u64>,
+    pub(super) started: Option<u64>,
     pub(super) finished: Option<u64>,
     pub(super) expires: Option<u64>,
     pub(super) attempts: u64,
@@ -27,6 +28,9 @@ pub(super) struct TaskView {
     pub(super) key: Option<String>,
     pub(super) tags: Vec<String>,
     pub(super) after: Vec<String>,
+    pub(super) network: Option<String>,
+    pub(super) charging: Option<bool>,
+    pub(super) min_battery: Option<u64>,
     pub(super) result: Option<Map<String, Value>>,
 }
 
@@ -43,6 +47,7 @@ impl TaskView {
             created: task.some_number("created"),
             due: task.some_number("due"),
             next: task.some_number("next"),
+            started: task.some_number("started"),
             finished: task.some_number("finished"),
             expires: task.some_number("expires"),
             attempts: task.number("attempts"),
@@ -53,6 +58,9 @@ impl TaskView {
             key: task.some_text("key"),
             tags: task.texts("tags"),
             after: task.texts("after"),
+            network: task.some_text("network"),
+            charging: task.has("charging").then(|| task.flag("charging")),
+            min_battery: task.has("min_battery").then(|| task.number("min_battery")),
             result: Some(result).filter(|result| !result.is_empty()),
         }
     }
@@ -76,30 +84,21 @@ pub(super) struct ListView {
     pub(super) more: bool,
 }
 
-/// A row of an explanation, or of a history.
+/// A reason to wait.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(super) struct RowView {
+pub(super) struct ReasonView {
     pub(super) reason: String,
     pub(super) since: Option<u64>,
     pub(super) clears: String,
     pub(super) detail: Map<String, Value>,
 }
 
-impl RowView {
-    fn of(row: &Value) -> Self {
-        let text = |index: usize| row.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
-        Self {
-            reason: text(0),
-            since: row.get(1).and_then(Value::as_u64).filter(|since| *since > 0),
-            clears: text(2),
-            detail: Dictionary::of(row.get(3).cloned().unwrap_or_default()).into_inner(),
-        }
-    }
-
-    /// Whether it tells of the past: such rows are marked in their detail.
-    fn is_history(&self) -> bool {
-        self.detail.get("history").and_then(Value::as_bool).unwrap_or_default()
-    }
+/// A line of a task's history.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct EventView {
+    pub(super) at: Option<u64>,
+    pub(super) event: String,
+    pub(super) detail: String,
 }
 
 /// An Explain.
@@ -107,15 +106,28 @@ impl RowView {
 pub(super) struct ExplainView {
     pub(super) id: String,
     pub(super) state: String,
-    pub(super) reasons: Vec<RowView>,
+    pub(super) reasons: Vec<ReasonView>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) history: Option<Vec<RowView>>,
+    pub(super) history: Option<Vec<EventView>>,
 }
 
+/// What Explain calls a row that tells of the past.
+const HISTORY: &str = "history";
+
 impl ExplainView {
+    /// From the rows `(stsa{sv})` of an Explain.
     pub(super) fn of(task: &TaskView, rows: &Value, with_history: bool) -> Self {
-        let rows = rows.as_array().into_iter().flatten().map(RowView::of);
-        let (history, reasons): (Vec<_>, Vec<_>) = rows.partition(RowView::is_history);
+        let (mut reasons, mut history) = (Vec::new(), Vec::new());
+        for row in rows.as_array().into_iter().flatten() {
+            let text = |index: usize| row.get(index).and_then(Value::as_str).unwrap_or_default().to_owned();
+            let at = row.get(1).and_then(Value::as_u64).filter(|at| *at > 0);
+            let detail = Dictionary::of(row.get(3).cloned().unwrap_or_default());
+            if text(0) == HISTORY {
+                history.push(EventView { at, event: detail.text("event"), detail: detail.text("detail") });
+            } else {
+                reasons.push(ReasonView { reason: text(0), since: at, clears: text(2), detail: detail.into_inner() });
+            }
+        }
         Self { id: task.id.clone(), state: task.state.clone(), reasons, history: with_history.then_some(history) }
     }
 }

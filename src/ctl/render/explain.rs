@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::clean;
 use super::palette::{Ink, Palette};
 use crate::ctl::time::{length, relative, rfc3339};
-use crate::ctl::views::{ExplainView, RowView};
+use crate::ctl::views::{EventView, ExplainView, ReasonView};
 use crate::model::WallTime;
 
 pub(super) fn text(view: &ExplainView, now: WallTime, palette: Palette) -> String {
@@ -19,30 +19,30 @@ pub(super) fn text(view: &ExplainView, now: WallTime, palette: Palette) -> Strin
     text.extend(view.reasons.iter().map(|row| reason(row, now, palette)));
     if let Some(history) = &view.history {
         text += if history.is_empty() { "no history\n" } else { "history:\n" };
-        text.extend(history.iter().map(|row| event(row, now, palette)));
+        text.extend(history.iter().map(|row| event(row, palette)));
     }
     text
 }
 
-/// `offline for 12 s: a route to the backend clears it (interface wlan0)`.
-fn reason(row: &RowView, now: WallTime, palette: Palette) -> String {
+/// `offline for 12 s, until the device gets a route to the server`, and its details in a line below.
+fn reason(row: &ReasonView, now: WallTime, palette: Palette) -> String {
     let name = palette.paint(Ink::Bad, &clean(&row.reason));
     let since = row.since.map(|at| format!(" for {}", length(now.saturating_since(WallTime::from_micros(at)))));
-    let clears = Some(clean(&row.clears)).filter(|clears| !clears.is_empty()).map(|clears| format!(": {clears}"));
-    format!("  {name}{}{}{}\n", since.unwrap_or_default(), clears.unwrap_or_default(), details(row, now))
+    let clears = Some(clean(&row.clears)).filter(|clears| !clears.is_empty()).map(|clears| format!(", until {clears}"));
+    let mut text = format!("  {name}{}{}\n", since.unwrap_or_default(), clears.unwrap_or_default());
+    let given = row.detail.iter().filter(|(_, value)| value.as_str() != Some(""));
+    let parts: Vec<_> = given.map(|(name, value)| format!("{} {}", clean(name), detail(name, value, now))).collect();
+    if !parts.is_empty() {
+        text += &format!("    {}\n", palette.paint(Ink::Faint, &parts.join(", ")));
+    }
+    text
 }
 
-/// `2026-05-01T12:00:00Z  retry  the server said 503`.
-fn event(row: &RowView, now: WallTime, palette: Palette) -> String {
-    let at = row.since.map(|at| rfc3339(WallTime::from_micros(at))).unwrap_or_default();
-    let name = palette.paint(Ink::Head, &clean(&row.reason));
-    format!("  {at}  {name}  {}{}\n", clean(&row.clears), details(row, now))
-}
-
-fn details(row: &RowView, now: WallTime) -> String {
-    let shown = row.detail.iter().filter(|(name, _)| *name != "history");
-    let parts: Vec<_> = shown.map(|(name, value)| format!("{} {}", clean(name), detail(name, value, now))).collect();
-    if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+/// `2026-05-01T12:00:00Z  retry  503 Service Unavailable`.
+fn event(row: &EventView, palette: Palette) -> String {
+    let at = row.at.map(|at| rfc3339(WallTime::from_micros(at))).unwrap_or_default();
+    let name = palette.paint(Ink::Head, &clean(&row.event));
+    format!("  {at}  {name}  {}", clean(&row.detail)).trim_end().to_owned() + "\n"
 }
 
 fn detail(name: &str, value: &Value, now: WallTime) -> String {

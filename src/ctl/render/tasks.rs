@@ -76,7 +76,11 @@ pub(super) fn one(task: &TaskView, now: WallTime, palette: Palette) -> String {
     line("created", &time(task.created));
     line("next", &time(task.next));
     line("expires", &time(task.expires));
+    line("started", &time(task.started));
     line("finished", &time(task.finished));
+    line("network", &option(&task.network));
+    line("charging", task.charging.map_or("", |charging| if charging { "asked for" } else { "not asked for" }));
+    line("battery", &task.min_battery.map(|floor| format!("at least {floor} %")).unwrap_or_default());
     for (name, value) in task.result.iter().flatten() {
         let value = value.as_str().map_or_else(|| value.to_string(), clean);
         line("result", &format!("{} {value}", clean(name)));

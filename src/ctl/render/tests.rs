@@ -62,9 +62,9 @@ fn status() -> StatusView {
 
 fn explanation() -> ExplainView {
     let rows = json!([
-        ["offline", ago(12), "a route to the backend", {"interface": "wlan0"}],
-        ["backoff", 0, "waiting", {"until": NOW + 30_000_000}],
-        ["retry", ago(60), "503 Service Unavailable", {"history": true}]
+        ["offline", ago(12), "the device gets a route to the server", {"backend": "main", "interface": ""}],
+        ["backoff", 0, "its next attempt is due in 30 s", {"attempts": "1", "until": (NOW + 30_000_000).to_string()}],
+        ["history", ago(60), "", {"event": "retry", "detail": "503 Service Unavailable"}]
     ]);
     ExplainView::of(&task("pending"), &rows, true)
 }
@@ -177,8 +177,10 @@ fn an_explanation_is_a_sentence_a_reason() {
     let expected = format!(
         "\
 {ID} is pending and waits:
-  offline for 12 s: a route to the backend (interface wlan0)
-  backoff: waiting (until in 30 s)
+  offline for 12 s, until the device gets a route to the server
+    backend main
+  backoff, until its next attempt is due in 30 s
+    attempts 1, until in 30 s
 history:
   2026-05-01T11:59:00Z  retry  503 Service Unavailable
 "
