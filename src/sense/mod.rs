@@ -1,3 +1,4 @@
 //! Floor 2: what the device knows of itself and its surroundings. A sense only tells; it decides nothing.
 
 pub mod clock;
+pub mod link;

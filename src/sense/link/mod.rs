@@ -1,0 +1,134 @@
+//! The network as each backend's traffic would meet it, by rtnetlink(7). What the kernel sends is only a hint that
+//! something may be different; the truth is then asked for whole, and only a real difference becomes news. It knows no
+//! names and no DNS: addresses come in as [`Targets`].
+
+mod choose;
+mod netlink;
+mod sysfs;
+mod tables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::net::IpAddr;
+
+use rustix::io::Errno;
+use tokio::sync::watch;
+
+use crate::model::{BackendName, InterfaceRule, Network};
+use netlink::{Hints, Query};
+
+/// The addresses to which each backend's (or its proxy's) name last resolved, in the order they would be tried. An empty
+/// list: unknown, so that only a default route counts.
+pub type Targets = BTreeMap<BackendName, Vec<IpAddr>>;
+
+/// Why nothing is known about the network now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum LinkError {
+    /// No rtnetlink socket could be had.
+    #[error("opening an rtnetlink socket: {0}")]
+    Open(Errno),
+    /// The socket that tells of changes broke, twice in a row.
+    #[error("listening for changes of the network: {0}")]
+    Listen(Errno),
+    /// The kernel did not answer, or refused to.
+    #[error("asking the kernel for its {what}: {errno}")]
+    Ask {
+        /// What was asked for.
+        what: &'static str,
+        /// How it failed.
+        errno: Errno,
+    },
+    /// The kernel's answer makes no sense to us.
+    #[error("reading the kernel's {what}: {reason}")]
+    Answer {
+        /// What was asked for.
+        what: &'static str,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
+
+/// Calls `news` with the network by backend: once at the start, then whenever it differs from the last time, because of
+/// the kernel, other `targets` or other `rules`. Never ends; drop it to stop. Asleep while nothing happens.
+///
+/// An `Err` says that nothing is known until the next call. It is tried again when the kernel hints at a change or the
+/// targets or rules change, after one attempt with new sockets at once.
+pub async fn watch(
+    mut targets: watch::Receiver<Targets>,
+    mut rules: watch::Receiver<Vec<InterfaceRule>>,
+    mut news: impl FnMut(Result<BTreeMap<BackendName, Network>, LinkError>),
+) {
+    let mut sense = Sense::default();
+    let mut last = None;
+    loop {
+        let found = sense.look(&targets.borrow_and_update(), &rules.borrow_and_update());
+        if last.as_ref() != Some(&found) {
+            last = Some(found.clone());
+            news(found);
+        }
+        tokio::select! {
+            () = changed(&mut targets) => {}
+            () = changed(&mut rules) => {}
+            () = sense.hint() => {}
+        }
+    }
+}
+
+/// Resolves when there is a new value; never if nobody can send one any more.
+async fn changed<T>(values: &mut watch::Receiver<T>) {
+    if values.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}
+
+/// The two sockets, opened when they are needed.
+#[derive(Default)]
+struct Sense {
+    hints: Option<Hints>,
+    query: Option<Query>,
+    /// Why the last [`Hints`] broke, if they had told nothing before.
+    deaf: Option<Errno>,
+}
+
+impl Sense {
+    fn look(
+        &mut self,
+        targets: &Targets,
+        rules: &[InterfaceRule],
+    ) -> Result<BTreeMap<BackendName, Network>, LinkError> {
+        if let Some(errno) = self.deaf.take() {
+            return Err(LinkError::Listen(errno));
+        }
+        // Listening comes first: what changes while the truth is read sends another hint.
+        if self.hints.is_none() {
+            self.hints = Some(Hints::open().map_err(LinkError::Open)?);
+        }
+        let wanted: BTreeSet<IpAddr> = targets.values().flatten().copied().collect();
+        let tables = self.read(&wanted).or_else(|_broken| self.read(&wanted))?;
+        let network = |addresses: &Vec<IpAddr>| choose::network(addresses, &tables, rules);
+        Ok(targets.iter().map(|(backend, addresses)| (backend.clone(), network(addresses))).collect())
+    }
+
+    /// Reads the truth. After a failure the socket may still hold the rest of an answer: the next read opens a new one.
+    fn read(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<tables::Tables, LinkError> {
+        let mut query = match self.query.take() {
+            Some(query) => query,
+            None => Query::open().map_err(LinkError::Open)?,
+        };
+        let tables = query.tables(wanted)?;
+        self.query = Some(query);
+        Ok(tables)
+    }
+
+    /// Resolves when the truth may have changed. A socket that breaks is replaced by the next look; one that breaks
+    /// without ever having told anything is not, or this would spin.
+    async fn hint(&mut self) {
+        let Some(hints) = &mut self.hints else {
+            return pending().await;
+        };
+        if let Err(errno) = hints.next().await {
+            self.deaf = (!hints.proven()).then_some(errno);
+            self.hints = None;
+        }
+    }
+}

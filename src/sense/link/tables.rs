@@ -1,0 +1,230 @@
+//! The kernel's tables as far as we need them, and how they are read from its messages. Only the attributes named here are
+//! looked at, so that one that is new or odd spoils nothing.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use netlink_packet_core::{DecodeError, NlasIterator, parse_ip, parse_string, parse_u32};
+use netlink_packet_route::AddressFamily;
+use netlink_packet_route::address::{AddressFlags, AddressHeader};
+use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType};
+use netlink_packet_route::route::{RouteHeader, RouteType};
+
+use super::sysfs::{self, Radio};
+
+/// All that is so at one time.
+#[derive(Debug, Default)]
+pub(super) struct Tables {
+    /// By index.
+    pub(super) interfaces: BTreeMap<u32, Interface>,
+    pub(super) addresses: Vec<Address>,
+    pub(super) defaults: Vec<DefaultRoute>,
+    /// The kernel's choice for the addresses that were asked for.
+    pub(super) lookups: BTreeMap<IpAddr, Lookup>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Interface {
+    pub(super) index: u32,
+    pub(super) name: String,
+    /// Switched on, with a carrier, and operational in the sense of RFC 2863 (a bridge with a port, a Wi-Fi that is
+    /// authenticated).
+    pub(super) up: bool,
+    pub(super) hardware: LinkLayerType,
+    /// IFLA_INFO_KIND (`veth`, `wireguard`, …); real devices have none.
+    pub(super) kind: Option<String>,
+    /// The interface in this namespace that this one is built on.
+    pub(super) lower: Option<u32>,
+    pub(super) radio: Option<Radio>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Address {
+    pub(super) interface: u32,
+    pub(super) address: IpAddr,
+    pub(super) prefix: u8,
+    /// It may be the source of packets: not still being checked for a duplicate, nor found to be one.
+    pub(super) settled: bool,
+}
+
+/// A route of the main table to everywhere.
+#[derive(Debug, Clone)]
+pub(super) struct DefaultRoute {
+    pub(super) ipv6: bool,
+    /// Lower is preferred.
+    pub(super) metric: u32,
+    /// The interfaces it leaves by; none: it throws packets away (blackhole, unreachable, prohibit).
+    pub(super) interfaces: Vec<u32>,
+    pub(super) source: Option<IpAddr>,
+}
+
+/// How the kernel would send to an address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lookup {
+    Via {
+        interface: u32,
+        source: Option<IpAddr>,
+    },
+    /// A route says that packets go nowhere.
+    Refused,
+    /// No route says anything.
+    NoRoute,
+}
+
+// linux/if_link.h
+const IFLA_IFNAME: u16 = 3;
+const IFLA_LINK: u16 = 5;
+const IFLA_LINKINFO: u16 = 18;
+const IFLA_LINK_NETNSID: u16 = 37;
+const IFLA_INFO_KIND: u16 = 1;
+// linux/if_addr.h
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_FLAGS: u16 = 8;
+// linux/rtnetlink.h
+const RTA_OIF: u16 = 4;
+const RTA_PRIORITY: u16 = 6;
+const RTA_PREFSRC: u16 = 7;
+const RTA_MULTIPATH: u16 = 9;
+const RTA_TABLE: u16 = 15;
+
+impl Interface {
+    /// Reads an RTM_NEWLINK.
+    pub(super) fn parse(message: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let header = LinkHeader::parse(message)?;
+        let (mut name, mut kind, mut lower, mut elsewhere) = (None, None, None, false);
+        for_each_attribute(message, 16, |attribute, value| {
+            match attribute {
+                IFLA_IFNAME => name = Some(parse_string(value)?),
+                IFLA_LINK => lower = Some(parse_u32(value)?).filter(|&index| index != 0 && index != header.index),
+                IFLA_LINK_NETNSID => elsewhere = true,
+                IFLA_LINKINFO => for_each_attribute(value, 0, |attribute, value| {
+                    if attribute == IFLA_INFO_KIND {
+                        kind = Some(parse_string(value)?);
+                    }
+                    Ok(())
+                })?,
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let name = name.ok_or("an interface without a name")?;
+        let radio = if kind.is_none() { sysfs::radio(&name, header.index) } else { None };
+        Ok(Some(Self {
+            index: header.index,
+            up: header.flags.contains(LinkFlags::Up | LinkFlags::Running | LinkFlags::LowerUp),
+            hardware: header.link_layer_type,
+            lower: lower.filter(|_| !elsewhere),
+            name,
+            kind,
+            radio,
+        }))
+    }
+}
+
+impl Address {
+    /// Reads an RTM_NEWADDR.
+    pub(super) fn parse(message: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let header = AddressHeader::parse(message)?;
+        let (mut address, mut local) = (None, None);
+        let mut flags = AddressFlags::from_bits_retain(header.flags.bits().into());
+        if !matches!(header.family, AddressFamily::Inet | AddressFamily::Inet6) {
+            return Ok(None);
+        }
+        for_each_attribute(message, 8, |attribute, value| {
+            match attribute {
+                IFA_ADDRESS => address = Some(parse_ip(value)?),
+                // On a point-to-point link IFA_ADDRESS is the other end.
+                IFA_LOCAL => local = Some(parse_ip(value)?),
+                IFA_FLAGS => flags = AddressFlags::from_bits_retain(parse_u32(value)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        let unsettled = flags.contains(AddressFlags::Tentative) && !flags.contains(AddressFlags::Optimistic)
+            || flags.contains(AddressFlags::Dadfailed);
+        Ok(local.or(address).map(|address| Self {
+            interface: header.index,
+            address,
+            prefix: header.prefix_len,
+            settled: !unsettled,
+        }))
+    }
+}
+
+impl DefaultRoute {
+    /// Reads an RTM_NEWROUTE of a dump; `None` for any but a default route of the main table.
+    pub(super) fn parse(message: &[u8]) -> Result<Option<Self>, DecodeError> {
+        let header = RouteHeader::parse(message)?;
+        let ipv6 = match header.address_family {
+            AddressFamily::Inet => false,
+            AddressFamily::Inet6 => true,
+            _ => return Ok(None),
+        };
+        if header.destination_prefix_length != 0 || header.kind == RouteType::Throw {
+            return Ok(None);
+        }
+        let mut table = u32::from(header.table);
+        let mut route = Self { ipv6, metric: 0, interfaces: Vec::new(), source: None };
+        for_each_attribute(message, 12, |attribute, value| {
+            match attribute {
+                RTA_TABLE => table = parse_u32(value)?,
+                RTA_PRIORITY => route.metric = parse_u32(value)?,
+                RTA_PREFSRC => route.source = Some(parse_ip(value)?),
+                RTA_OIF => route.interfaces.push(parse_u32(value)?),
+                RTA_MULTIPATH => route.interfaces.extend(hops(value)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        // An unreachable IPv6 route names the loopback interface.
+        if header.kind != RouteType::Unicast {
+            route.interfaces.clear();
+        }
+        Ok((table == u32::from(RouteHeader::RT_TABLE_MAIN)).then_some(route))
+    }
+}
+
+impl Lookup {
+    /// Reads the RTM_NEWROUTE that answers an RTM_GETROUTE for one address.
+    pub(super) fn parse(message: &[u8]) -> Result<Self, DecodeError> {
+        let header = RouteHeader::parse(message)?;
+        if !matches!(header.kind, RouteType::Unicast | RouteType::Local) {
+            return Ok(Self::Refused);
+        }
+        let (mut interface, mut source) = (None, None);
+        for_each_attribute(message, 12, |attribute, value| {
+            match attribute {
+                RTA_OIF => interface = Some(parse_u32(value)?),
+                RTA_PREFSRC => source = Some(parse_ip(value)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(interface.map_or(Self::NoRoute, |interface| Self::Via { interface, source }))
+    }
+}
+
+/// The interfaces of an RTA_MULTIPATH: `struct rtnexthop`s (length, flags, weight, interface) with attributes.
+fn hops(mut value: &[u8]) -> Result<Vec<u32>, DecodeError> {
+    let mut interfaces = Vec::new();
+    while let Some((hop, _)) = value.split_at_checked(8) {
+        let length = usize::from(u16::from_ne_bytes([hop[0], hop[1]]));
+        interfaces.push(parse_u32(&hop[4..])?);
+        let next = length.next_multiple_of(4);
+        value = value.get(next.max(8)..).unwrap_or_default();
+    }
+    Ok(interfaces)
+}
+
+fn for_each_attribute(
+    message: &[u8],
+    header: usize,
+    mut each: impl FnMut(u16, &[u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    for attribute in NlasIterator::new(message.get(header..).unwrap_or_default()) {
+        let attribute = attribute?;
+        each(attribute.kind(), attribute.value())?;
+    }
+    Ok(())
+}
