@@ -13,6 +13,7 @@ mod outcome;
 mod pause;
 mod scheduler;
 mod status;
+mod unsettled;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +51,8 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
+    /// The store could not write these settlements.
+    Unsettled(Vec<(TaskId, Settlement)>),
     /// A running task was cancelled.
     Withdrawn(TaskId),
     /// Somebody decided something.
@@ -120,6 +123,8 @@ pub enum Wake {
     PauseEnds,
     /// The store wants tidying.
     Tidy,
+    /// The store may be able to write again.
+    SettleAgain,
 }
 
 impl Wake {
@@ -130,6 +135,7 @@ impl Wake {
             Self::BackendProbe => "backend-probe",
             Self::PauseEnds => "pause-ends",
             Self::Tidy => "tidy",
+            Self::SettleAgain => "settle-again",
         }
     }
 }

@@ -12,6 +12,7 @@ use super::lane::{Lane, News};
 use super::outcome::{Decision, Endpoint, Outcome, judge};
 use super::pause::Pauses;
 use super::status::Shown;
+use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake, blocked};
 use crate::model::{
     Answer, AnswerMode, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, Moment, Network, Now,
@@ -36,6 +37,7 @@ pub struct Scheduler {
     pub(super) pauses: Pauses,
     pub(super) stopping: bool,
     pub(super) tidy_at: Option<WallTime>,
+    pub(super) unsettled: Unsettled,
     pub(super) wake: Option<(Moment, Wake)>,
     /// When this configuration was loaded, if that was not at start.
     pub(super) configured: WallTime,
@@ -59,6 +61,7 @@ impl Scheduler {
             pauses: Pauses::default(),
             stopping: false,
             tidy_at: None,
+            unsettled: Unsettled::default(),
             wake: None,
             configured: WallTime::default(),
             shown: None,
@@ -76,6 +79,7 @@ impl Scheduler {
             Input::World(world) => self.world_changed(world, now),
             Input::Claimed { attempt, tasks } => self.claimed(attempt, tasks, now),
             Input::Finished { attempt, answer } => self.finished(attempt, answer, now),
+            Input::Unsettled(settlements) => self.unsettled.keep(settlements, now),
             Input::Withdrawn(task) => self.withdrawn(task),
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
@@ -84,6 +88,7 @@ impl Scheduler {
         self.cut_hindered();
         self.look(now);
         self.tidy(now);
+        self.effects.extend(self.unsettled.due(now));
         self.claim_next(now);
         self.look_for_slots(now);
         self.wake = self.next_wake(now);
