@@ -26,3 +26,4 @@ pub mod http;
 pub mod model;
 pub mod schedule;
 pub mod sense;
+pub mod store;

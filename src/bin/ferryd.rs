@@ -1,2 +1,10 @@
 //! `ferryd`: the entry only.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use ferryd::daemon::{self, DaemonArguments};
+
+fn main() -> ExitCode {
+    daemon::main(DaemonArguments::parse())
+}

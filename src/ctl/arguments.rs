@@ -77,6 +77,10 @@ pub(super) enum Command {
     },
     /// Have ferryd read its configuration anew.
     Reload,
+    /// Show Ferry's main job for real: two programs hand work over offline, ferryd is killed twice while requests are
+    /// in flight, and the server's log is compared with what was handed over.
+    #[cfg(feature = "tools")]
+    Demo,
     /// Write a script that completes ferryctl's command lines.
     Completions {
         /// For this shell.

@@ -17,20 +17,20 @@ use super::wire::{Dictionary, arguments};
 use crate::daemon::BusChoice;
 
 /// The daemon's bus name, the beginning of its interfaces' names.
-pub(super) const NAME: &str = "org.ferryd.Ferry1";
+pub(crate) const NAME: &str = "org.ferryd.Ferry1";
 /// Its root object.
-pub(super) const ROOT: &str = "/org/ferryd/Ferry1";
+pub(crate) const ROOT: &str = "/org/ferryd/Ferry1";
 const BUS_NAME: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 /// Long enough to type a password at a polkit prompt.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// An `a{sv}` to be sent.
-pub(super) type Options<'a> = BTreeMap<&'a str, Variant<'a>>;
+pub(crate) type Options<'a> = BTreeMap<&'a str, Variant<'a>>;
 
 /// Something that came in without being the answer to a call that waits.
 #[derive(Debug, Clone)]
-pub(super) enum News {
+pub(crate) enum News {
     /// A task moved.
     Task { id: String, strategy: String, state: String, detail: Dictionary },
     /// Signals were dropped.
@@ -44,7 +44,7 @@ pub(super) enum News {
 }
 
 /// A connection to the bus, and who the daemon is there.
-pub(super) struct Client {
+pub(crate) struct Client {
     connection: Connection,
     inbox: MessageStream,
     backlog: VecDeque<News>,
@@ -54,7 +54,7 @@ pub(super) struct Client {
 impl Client {
     /// Connects as chosen; without a choice to the system bus if the daemon is or can be started there, else to the
     /// session bus. Whether the daemon is there shows with the first call.
-    pub(super) async fn connect(choice: &BusChoice) -> Result<Self, Failure> {
+    pub(crate) async fn connect(choice: &BusChoice) -> Result<Self, Failure> {
         let failed = |error: zbus::Error| Failure::said(Exit::Unreachable, format!("connecting to the bus: {error}"));
         match choice {
             BusChoice { address: Some(address), .. } => {
@@ -103,7 +103,7 @@ impl Client {
     }
 
     /// Follows the daemon's coming and going from now on ([`News::Owner`]), and finds out whether it is there.
-    pub(super) async fn follow(&mut self) -> Result<Option<String>, Failure> {
+    pub(crate) async fn follow(&mut self) -> Result<Option<String>, Failure> {
         let rule = format!("type='signal',sender='{BUS_NAME}',member='NameOwnerChanged',arg0='{NAME}'");
         self.bus_call("AddMatch", &rule.as_str()).await?;
         self.owner = self.find_owner().await?;
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// As [`follow`](Self::follow), but lets the bus start the daemon, and fails if it is not there.
-    pub(super) async fn follow_present(&mut self) -> Result<String, Failure> {
+    pub(crate) async fn follow_present(&mut self) -> Result<String, Failure> {
         if let Some(owner) = self.follow().await? {
             return Ok(owner);
         }
@@ -121,14 +121,14 @@ impl Client {
     }
 
     /// Asks the bus to start the daemon, without waiting for an answer.
-    pub(super) async fn nudge(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn nudge(&mut self) -> Result<(), Failure> {
         let call = Message::method_call(BUS_PATH, "StartServiceByName").destination(BUS_NAME).interface(BUS_NAME);
         let call = call.with_flags(Flags::NO_REPLY_EXPECTED).build(&(NAME, 0u32))?;
         Ok(self.connection.send(&call).await?)
     }
 
     /// Hears of changes of the daemon's properties from now on ([`News::Properties`]).
-    pub(super) async fn hear_properties(&mut self) -> Result<(), Failure> {
+    pub(crate) async fn hear_properties(&mut self) -> Result<(), Failure> {
         let rule = format!(
             "type='signal',sender='{NAME}',interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',path_namespace='{ROOT}'"
         );
@@ -136,13 +136,13 @@ impl Client {
     }
 
     /// Has the daemon send this connection the signals of its user's tasks, or of everybody's.
-    pub(super) async fn subscribe(&mut self, everybody: bool) -> Result<(), Failure> {
+    pub(crate) async fn subscribe(&mut self, everybody: bool) -> Result<(), Failure> {
         let options: Options<'_> = everybody.then(|| ("all", true.into())).into_iter().collect();
         self.call("Manager", "Subscribe", &options).await.map(drop)
     }
 
     /// Calls a method of one of the daemon's interfaces at its root and waits for the answer.
-    pub(super) async fn call<B>(&mut self, interface: &str, member: &str, body: &B) -> Result<Vec<Value>, Failure>
+    pub(crate) async fn call<B>(&mut self, interface: &str, member: &str, body: &B) -> Result<Vec<Value>, Failure>
     where
         B: serde::Serialize + DynamicType,
     {
@@ -150,7 +150,7 @@ impl Client {
     }
 
     /// Calls a method of an object of the daemon.
-    pub(super) async fn call_at<B>(
+    pub(crate) async fn call_at<B>(
         &mut self,
         path: &str,
         interface: &str,
@@ -165,7 +165,7 @@ impl Client {
     }
 
     /// All properties of one interface.
-    pub(super) async fn properties(&mut self, path: &str, interface: &str) -> Result<Dictionary, Failure> {
+    pub(crate) async fn properties(&mut self, path: &str, interface: &str) -> Result<Dictionary, Failure> {
         let arguments = self.call_at(path, "org.freedesktop.DBus.Properties", "GetAll", &interface).await?;
         Ok(Dictionary::of(first(arguments)))
     }
@@ -180,7 +180,7 @@ impl Client {
 
     /// Sends a call of `Tasks` to the daemon of this unique name without waiting: its [`News::Answer`] bears the number
     /// returned. A daemon started meanwhile does not get it.
-    pub(super) async fn post<B>(&mut self, owner: &str, member: &str, body: &B) -> Result<NonZeroU32, Failure>
+    pub(crate) async fn post<B>(&mut self, owner: &str, member: &str, body: &B) -> Result<NonZeroU32, Failure>
     where
         B: serde::Serialize + DynamicType,
     {
@@ -209,7 +209,7 @@ impl Client {
     }
 
     /// The next news, in the order in which they came; waits for it.
-    pub(super) async fn next(&mut self) -> Result<News, Failure> {
+    pub(crate) async fn next(&mut self) -> Result<News, Failure> {
         match self.backlog.pop_front() {
             Some(news) => Ok(news),
             None => self.receive().await,
@@ -279,7 +279,7 @@ impl Client {
 }
 
 /// The first of some arguments.
-pub(super) fn first(arguments: Vec<Value>) -> Value {
+pub(crate) fn first(arguments: Vec<Value>) -> Value {
     arguments.into_iter().next().unwrap_or_default()
 }
 

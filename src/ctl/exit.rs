@@ -45,14 +45,14 @@ exits! {
 }
 
 /// The codes as a table for `--help`.
-pub(super) fn help() -> String {
+pub(crate) fn help() -> String {
     let row = |exit: &Exit| format!("  {}  {}", exit.code(), exit.meaning());
     format!("Exit codes:\n{}", Exit::ALL.iter().map(row).collect::<Vec<_>>().join("\n"))
 }
 
 /// Why a command ends early.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// With this code, after these words on standard error.
     Said { exit: Exit, words: String },
     /// With this code; all has been said.
@@ -62,12 +62,12 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub(super) fn said(exit: Exit, words: impl Into<String>) -> Self {
+    pub(crate) fn said(exit: Exit, words: impl Into<String>) -> Self {
         Self::Said { exit, words: words.into() }
     }
 
     /// What a D-Bus error means: `name` is its name, `message` what came with it.
-    pub(super) fn from_bus(name: &str, message: &str) -> Self {
+    pub(crate) fn from_bus(name: &str, message: &str) -> Self {
         let exit = exit_of(name);
         let words = match (name.rsplit('.').next().unwrap_or(name), message) {
             ("NoReply" | "Disconnected", _) => "ferryd went away before it answered".to_owned(),
@@ -79,14 +79,22 @@ impl Failure {
         Self::Said { exit, words }
     }
 
+    /// What there is to say.
+    pub(crate) fn words(&self) -> &str {
+        match self {
+            Self::Said { words, .. } => words,
+            Self::Exit(_) | Self::Unread => "",
+        }
+    }
+
     /// Whether the daemon vanished, so that nobody knows whether a call took effect.
-    pub(super) fn is_loss(&self) -> bool {
+    pub(crate) fn is_loss(&self) -> bool {
         matches!(self, Self::Said { exit: Exit::Unreachable, .. })
     }
 }
 
 /// The words for a daemon that is not there.
-pub(super) const NOT_RUNNING: &str = "org.ferryd.Ferry1 is not on the bus: is ferryd running there?";
+pub(crate) const NOT_RUNNING: &str = "org.ferryd.Ferry1 is not on the bus: is ferryd running there?";
 
 fn exit_of(name: &str) -> Exit {
     if let Some(own) = name.strip_prefix("org.ferryd.Ferry1.Error.") {

@@ -1,13 +1,13 @@
 //! Floor 4: `ferryctl`. It knows the D-Bus contract and nothing of the daemon's inside.
 
 mod arguments;
-mod client;
+pub(crate) mod client;
 mod commands;
-mod exit;
+pub(crate) mod exit;
 mod render;
 mod time;
 mod views;
-mod wire;
+pub(crate) mod wire;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -50,6 +50,10 @@ fn perform(arguments: Arguments, printer: &mut Printer<'_>) -> Result<(), Failur
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::said(Exit::Failed, format!("starting: {error}")))?;
     runtime.block_on(async {
+        #[cfg(feature = "tools")]
+        if let Command::Demo = arguments.command {
+            return commands::demo(printer).await;
+        }
         let mut client = Client::connect(&arguments.bus).await?;
         commands::perform(arguments.command, &mut client, printer).await
     })

@@ -6,7 +6,7 @@ use zbus::{Message, Structure, Variant};
 use super::exit::{Exit, Failure};
 
 /// The arguments of a message.
-pub(super) fn arguments(message: &Message) -> Result<Vec<Value>, Failure> {
+pub(crate) fn arguments(message: &Message) -> Result<Vec<Value>, Failure> {
     let body = message.body();
     if body.is_empty() {
         return Ok(Vec::new());
@@ -45,60 +45,60 @@ fn key_of(key: &Variant<'_>) -> String {
 
 /// A dictionary, read leniently: what is absent or of another type is empty.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Dictionary(Map<String, Value>);
+pub(crate) struct Dictionary(Map<String, Value>);
 
 impl Dictionary {
-    pub(super) fn of(value: Value) -> Self {
+    pub(crate) fn of(value: Value) -> Self {
         match value {
             Value::Object(map) => Self(map),
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => Self::default(),
         }
     }
 
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
 
-    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)
     }
 
-    pub(super) fn text(&self, key: &str) -> String {
+    pub(crate) fn text(&self, key: &str) -> String {
         self.0.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
     /// Text, `None` if it is empty.
-    pub(super) fn some_text(&self, key: &str) -> Option<String> {
+    pub(crate) fn some_text(&self, key: &str) -> Option<String> {
         Some(self.text(key)).filter(|text| !text.is_empty())
     }
 
-    pub(super) fn number(&self, key: &str) -> u64 {
+    pub(crate) fn number(&self, key: &str) -> u64 {
         self.0.get(key).and_then(Value::as_u64).unwrap_or_default()
     }
 
     /// A time or another number of which 0 means that there is none.
-    pub(super) fn some_number(&self, key: &str) -> Option<u64> {
+    pub(crate) fn some_number(&self, key: &str) -> Option<u64> {
         Some(self.number(key)).filter(|number| *number > 0)
     }
 
-    pub(super) fn flag(&self, key: &str) -> bool {
+    pub(crate) fn flag(&self, key: &str) -> bool {
         self.0.get(key).and_then(Value::as_bool).unwrap_or_default()
     }
 
-    pub(super) fn texts(&self, key: &str) -> Vec<String> {
+    pub(crate) fn texts(&self, key: &str) -> Vec<String> {
         let items = self.0.get(key).and_then(Value::as_array).into_iter().flatten();
         items.filter_map(Value::as_str).map(str::to_owned).collect()
     }
 
-    pub(super) fn array(&self, key: &str) -> Vec<Value> {
+    pub(crate) fn array(&self, key: &str) -> Vec<Value> {
         self.0.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
     }
 
-    pub(super) fn dictionary(&self, key: &str) -> Self {
+    pub(crate) fn dictionary(&self, key: &str) -> Self {
         Self::of(self.0.get(key).cloned().unwrap_or_default())
     }
 
-    pub(super) fn into_inner(self) -> Map<String, Value> {
+    pub(crate) fn into_inner(self) -> Map<String, Value> {
         self.0
     }
 }

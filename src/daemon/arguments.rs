@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser};
 
+use crate::bus::BusAddress;
+
 /// Which bus: at most one of the three.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
 #[group(multiple = false)]
@@ -32,6 +34,21 @@ pub struct DaemonArguments {
     /// Where tasks are kept. Default: $STATE_DIRECTORY, else /var/lib/ferryd.
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+}
+
+impl DaemonArguments {
+    pub(super) fn bus_address(&self) -> BusAddress {
+        match &self.bus {
+            BusChoice { address: Some(address), .. } => BusAddress::At(address.clone()),
+            BusChoice { session: true, .. } => BusAddress::Session,
+            BusChoice { .. } => BusAddress::System,
+        }
+    }
+
+    pub(super) fn state_dir(&self) -> PathBuf {
+        let given = self.state_dir.clone().or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from));
+        given.unwrap_or_else(|| PathBuf::from("/var/lib/ferryd"))
+    }
 }
 
 #[cfg(test)]

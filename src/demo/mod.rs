@@ -1,10 +1,16 @@
-//! Floor 4, feature `tools`: the embedded server that `ferryctl demo` and tests send to, and judge by.
+//! Floor 4, feature `tools`: `ferryctl demo`, and the embedded server that it and tests send to, and judge by.
 
+mod link;
 mod log;
 mod misbehave;
+mod observe;
+mod play;
 mod server;
+mod stage;
+mod verdict;
 mod wire;
 
 pub use log::{Head, Log, Received};
 pub use misbehave::{At, Behaviour, Fault, Gate, Item, Verdict, Wait};
+pub use play::{DemoError, run};
 pub use server::Server;

@@ -13,9 +13,9 @@ mod outcome;
 mod pause;
 mod scheduler;
 mod status;
-mod unsettled;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 pub use backoff::full_jitter;
 pub use blocked::blocked;

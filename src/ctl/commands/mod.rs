@@ -13,6 +13,8 @@ use clap_complete::Shell;
 
 use super::arguments::{Arguments, Command};
 use super::client::Client;
+#[cfg(feature = "tools")]
+use super::exit::Exit;
 use super::exit::Failure;
 use super::render::Printer;
 
@@ -31,6 +33,8 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Resume { strategy } => control::resume(client, strategy).await,
         Command::Watch { all } => watch::watch(client, printer, all).await,
         Command::Reload => control::reload(client).await,
+        #[cfg(feature = "tools")]
+        Command::Demo => demo(printer).await,
         Command::Completions { shell } => completions(shell, printer),
     }
 }
@@ -40,4 +44,12 @@ pub(super) fn completions(shell: Shell, printer: &mut Printer<'_>) -> Result<(),
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "ferryctl", &mut script);
     printer.raw(&script)
+}
+
+/// Plays the demo; it tells a line a step.
+#[cfg(feature = "tools")]
+pub(super) async fn demo(printer: &mut Printer<'_>) -> Result<(), Failure> {
+    // Nobody listening is no reason to stop: the exit code tells too.
+    let whole = crate::demo::run(&mut |line| drop(printer.raw(format!("{line}\n").as_bytes()))).await;
+    if whole { Ok(()) } else { Err(Failure::Exit(Exit::Failed)) }
 }

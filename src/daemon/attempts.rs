@@ -1,0 +1,96 @@
+//! The attempts that run: each a task of the runtime that ends with one event, cut short by a word from the loop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tracing::{debug, info};
+
+use super::event::Event;
+use crate::backend::{Backend, Request};
+use crate::model::{Answer, AttemptId, Claimed, Cut, State, StrategyName, TaskChange, TaskId};
+
+/// The attempts that run.
+pub(super) struct Attempts {
+    running: BTreeMap<AttemptId, Running>,
+    inbox: mpsc::UnboundedSender<Event>,
+}
+
+struct Running {
+    /// Taken when the attempt is cut.
+    cut: Option<oneshot::Sender<Cut>>,
+    tasks: BTreeSet<TaskId>,
+}
+
+impl Attempts {
+    pub(super) fn new(inbox: mpsc::UnboundedSender<Event>) -> Self {
+        Self { running: BTreeMap::new(), inbox }
+    }
+
+    /// How many run.
+    pub(super) fn count(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Begins one; it ends with [`Event::Finished`].
+    pub(super) fn start(
+        &mut self,
+        attempt: AttemptId,
+        strategy: StrategyName,
+        device: Arc<str>,
+        backend: Arc<Backend>,
+        tasks: Vec<Claimed>,
+    ) {
+        info!(attempt = attempt.0, %strategy, tasks = tasks.len(), "attempt");
+        let (cut, stop) = oneshot::channel();
+        let ids = tasks.iter().map(|task| task.id).collect();
+        self.running.insert(attempt, Running { cut: Some(cut), tasks: ids });
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let request = Request { device: &device, strategy: &strategy, tasks: &tasks };
+            let answer = tokio::select! {
+                biased;
+                cut = stop => Answer::Cut(cut.unwrap_or(Cut::Shutdown)),
+                answer = backend.attempt(request) => answer,
+            };
+            // The loop may have ended: then nobody needs the answer.
+            inbox.send(Event::Finished { attempt, answer }).ok();
+        });
+    }
+
+    /// Cuts one, if it runs and was not cut before.
+    pub(super) fn abort(&mut self, attempt: AttemptId, cut: Cut) {
+        let stop = self.running.get_mut(&attempt).and_then(|running| running.cut.take());
+        if let Some(stop) = stop {
+            debug!(attempt = attempt.0, ?cut, "cutting");
+            // An attempt that has just ended has answered already.
+            stop.send(cut).ok();
+        }
+    }
+
+    /// One has ended.
+    pub(super) fn finished(&mut self, attempt: AttemptId, answer: &Answer) {
+        self.running.remove(&attempt);
+        log(attempt, answer);
+    }
+
+    /// Whether this change takes a task away from an attempt.
+    pub(super) fn withdraws(&self, change: &TaskChange) -> bool {
+        change.state == State::Cancelled
+            && change.from == Some(State::Running)
+            && self.running.values().any(|running| running.tasks.contains(&change.id))
+    }
+}
+
+fn log(attempt: AttemptId, answer: &Answer) {
+    let attempt = attempt.0;
+    match answer {
+        Answer::Results(results) => info!(attempt, items = results.len(), "answered"),
+        Answer::Status { code, words, retry_after } => info!(attempt, code, words, ?retry_after, "answered"),
+        Answer::Foreign { words } => info!(attempt, words, "not the server's answer"),
+        Answer::Unreachable { words } => info!(attempt, words, "no answer"),
+        Answer::Untrusted { words } => info!(attempt, words, "the server is not trusted"),
+        Answer::NoCredential { words } => info!(attempt, words, "no credential"),
+        Answer::Cut(cut) => info!(attempt, ?cut, "cut"),
+    }
+}

@@ -1,0 +1,61 @@
+//! All that can wake the daemon.
+
+use std::collections::BTreeMap;
+
+use crate::bus::Command;
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Network, Settlement, StoreNews, TaskId};
+use crate::sense::link::LinkError;
+use crate::store::StoreError;
+
+/// One reason to wake. The loop handles one at a time, to the end.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// The store committed something.
+    Stored(StoreNews),
+    /// The network is now so, or its sense fails.
+    Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
+    /// A backend's name resolved to other addresses.
+    Resolved,
+    /// A claim came back.
+    Claimed {
+        /// Its number.
+        attempt: AttemptId,
+        /// The rows, now marked as running.
+        tasks: Result<Vec<Claimed>, StoreError>,
+    },
+    /// An attempt ended.
+    Finished {
+        /// Which.
+        attempt: AttemptId,
+        /// What it brought.
+        answer: Answer,
+    },
+    /// How these tasks were left could not be written.
+    Unsettled {
+        /// What is still to be written.
+        settlements: Vec<(TaskId, Settlement)>,
+        /// Why it was not.
+        error: StoreError,
+    },
+    /// Settlements are on disk.
+    Settled,
+    /// Somebody called a method that concerns the whole daemon.
+    Command(Command),
+    /// The deadline has come.
+    Woken,
+    /// The wall clock was set.
+    WallJumped,
+    /// The process got a signal.
+    Signal(Signal),
+    /// The bus connection ended.
+    BusLost,
+}
+
+/// A signal that the daemon heeds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// SIGTERM or SIGINT: reach a safe point and end.
+    Terminate,
+    /// SIGHUP: read the configuration anew.
+    Reload,
+}

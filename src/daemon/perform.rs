@@ -1,0 +1,94 @@
+//! Performs the core's effects: each one call of a hand, whose end comes back as an event.
+
+use std::sync::Arc;
+
+use tracing::{error, info};
+
+use super::event::Event;
+use super::run::Daemon;
+use crate::model::{Answer, AttemptId, LaneId, Now, Settlement, TaskId};
+use crate::schedule::{Effect, Input};
+use crate::sense::clock;
+
+impl Daemon {
+    /// Performs all that the core wants now.
+    pub(super) fn perform_all(&mut self) {
+        while let Some(effect) = self.core.poll_effect() {
+            self.perform(effect);
+        }
+    }
+
+    fn perform(&mut self, effect: Effect) {
+        let now = clock::now();
+        match effect {
+            Effect::Claim { attempt, lane, limit } => self.claim(attempt, lane, limit, now),
+            Effect::Start { attempt, strategy, backend, tasks } => match self.wiring.backend(&backend) {
+                Some(hand) => {
+                    let device = Arc::from(self.config.device.name.as_str());
+                    self.attempts.start(attempt, strategy, device, hand, tasks);
+                }
+                // Only a reload between claim and start can take the backend away: the tasks go back uncounted.
+                None => {
+                    let answer = Answer::Cut(crate::model::Cut::Condition);
+                    self.core.handle(Input::Finished { attempt, answer }, now);
+                }
+            },
+            Effect::Abort { attempt, cut } => self.attempts.abort(attempt, cut),
+            Effect::Settle(settlements) => self.settle(settlements, now),
+            Effect::Tidy => self.tidy(now),
+            Effect::Announce => self.publish(now),
+        }
+    }
+
+    fn claim(&self, attempt: AttemptId, lane: LaneId, limit: usize, now: Now) {
+        let claimed = self.store.claim(lane, limit, now.wall);
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let tasks = claimed.await;
+            inbox.send(Event::Claimed { attempt, tasks }).ok();
+        });
+    }
+
+    fn settle(&mut self, settlements: Vec<(TaskId, Settlement)>, now: Now) {
+        for (id, settlement) in &settlements {
+            log(*id, settlement);
+        }
+        self.unwritten += 1;
+        let written = self.store.settle(settlements.clone(), now.wall);
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let event = match written.await {
+                Ok(()) => Event::Settled,
+                Err(error) => Event::Unsettled { settlements, error },
+            };
+            inbox.send(event).ok();
+        });
+    }
+
+    fn tidy(&self, now: Now) {
+        let tidied = self.store.tidy(now.wall);
+        tokio::spawn(async move {
+            if let Err(error) = tidied.await {
+                error!(%error, "failing what expired and pruning what is old");
+            }
+        });
+    }
+
+    pub(super) fn respread(&self, now: Now) {
+        let respread = self.store.respread(now.wall);
+        tokio::spawn(async move {
+            if let Err(error) = respread.await {
+                error!(%error, "looking at due times after the clock was set");
+            }
+        });
+    }
+}
+
+fn log(id: TaskId, settlement: &Settlement) {
+    match settlement {
+        Settlement::Done(result) => info!(task = %id, duplicate = result.duplicate, "done"),
+        Settlement::Retry { due, error } => info!(task = %id, due = due.as_micros(), error, "again later"),
+        Settlement::Release { cause } => info!(task = %id, cause, "waits as before"),
+        Settlement::Failed(error) => info!(task = %id, %error, "failed"),
+    }
+}

@@ -1,0 +1,241 @@
+//! The one loop: wait for an event, tell the core, perform what it answers, set the one alarm, sleep.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{debug, error, info, warn};
+
+use super::attempts::Attempts;
+use super::event::{Event, Signal};
+use super::pauses::Pauses;
+use super::startup::Wiring;
+use crate::bus::{Bus, Command};
+use crate::model::{BackendName, Config, CountsByStrategy, Network, Now, Status, StoreNews, World};
+use crate::schedule::{Control, Input, Scheduler};
+use crate::sense::clock::{self, Alarm, WallJumps};
+use crate::sense::link::LinkError;
+use crate::store::Store;
+
+/// The longest that a stop waits for attempts to be cut and ends to be written.
+const STOP_LIMIT: Duration = Duration::from_secs(5);
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// A signal asked for it.
+    Asked,
+    /// The bus went away; systemd starts us again when it is back.
+    BusLost,
+}
+
+/// The running daemon. Every field is touched by the loop alone.
+pub(super) struct Daemon {
+    pub(super) core: Scheduler,
+    pub(super) store: Store,
+    pub(super) attempts: Attempts,
+    pub(super) inbox: mpsc::UnboundedSender<Event>,
+    pub(super) config: Arc<Config>,
+    pub(super) config_file: Option<PathBuf>,
+    pub(super) wiring: Wiring,
+    pub(super) world: World,
+    pub(super) counts: CountsByStrategy,
+    pub(super) pauses: Pauses,
+    pub(super) status: watch::Sender<Arc<Status>>,
+    /// Writes on their way to the store that a stop must wait for.
+    pub(super) unwritten: usize,
+}
+
+/// What the loop waits on, apart from the daemon so that both can be borrowed.
+pub(super) struct Sources {
+    pub(super) events: mpsc::UnboundedReceiver<Event>,
+    pub(super) commands: mpsc::Receiver<Command>,
+    pub(super) signals: super::signals::Signals,
+    pub(super) alarm: Alarm,
+    pub(super) jumps: WallJumps,
+    pub(super) bus: Bus,
+}
+
+impl Sources {
+    /// The next event. Each arm only builds one.
+    async fn next(&mut self) -> Event {
+        tokio::select! {
+            signal = self.signals.next() => Event::Signal(signal),
+            () = self.bus.lost() => Event::BusLost,
+            Some(event) = self.events.recv() => event,
+            Some(command) = self.commands.recv() => Event::Command(command),
+            Ok(()) = self.jumps.next() => Event::WallJumped,
+            Ok(()) = self.alarm.wait() => Event::Woken,
+        }
+    }
+}
+
+/// Runs until a signal or the loss of the bus, then reaches a safe point.
+pub(super) async fn run(mut daemon: Daemon, mut sources: Sources) -> Ended {
+    let mut ended = None;
+    while ended.is_none() {
+        daemon.settle_down(&mut sources.alarm);
+        let event = sources.next().await;
+        ended = daemon.handle(event);
+    }
+    daemon.stop(&mut sources).await;
+    sources.bus.close().await;
+    ended.unwrap_or(Ended::Asked)
+}
+
+impl Daemon {
+    /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
+    pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
+        self.perform_all();
+        let deadline = self.core.poll_timeout();
+        if let Some((moment, wake)) = deadline {
+            debug!(wake = wake.as_str(), at = ?moment.elapsed_since_boot(), "asleep until");
+        }
+        if let Err(error) = alarm.set(deadline.map(|(moment, _)| moment)) {
+            error!(%error, "setting the alarm");
+        }
+    }
+
+    /// Takes in one event; `Some` ends the loop.
+    fn handle(&mut self, event: Event) -> Option<Ended> {
+        let now = clock::now();
+        match event {
+            Event::Stored(news) => self.stored(news, now),
+            Event::Networks(networks) => self.networks(networks, now),
+            Event::Resolved => self.wiring.resolved(),
+            Event::Claimed { attempt, tasks } => {
+                let tasks = tasks.unwrap_or_else(|error| {
+                    error!(%error, attempt = attempt.0, "claiming tasks");
+                    Vec::new()
+                });
+                self.core.handle(Input::Claimed { attempt, tasks }, now);
+            }
+            Event::Finished { attempt, answer } => {
+                self.attempts.finished(attempt, &answer);
+                self.core.handle(Input::Finished { attempt, answer }, now);
+            }
+            Event::Unsettled { settlements, error } => {
+                error!(%error, tasks = settlements.len(), "writing how tasks ended; trying again");
+                self.unwritten -= 1;
+                self.core.handle(Input::Unsettled(settlements), now);
+            }
+            Event::Settled => self.unwritten -= 1,
+            Event::Command(command) => self.command(command, now),
+            Event::Woken => self.core.handle(Input::Woken, now),
+            Event::WallJumped => self.wall_jumped(now),
+            Event::Signal(Signal::Reload) => {
+                if let Err(error) = self.reload(now) {
+                    error!(%error, "reloading the configuration; the old one holds");
+                }
+            }
+            Event::Signal(Signal::Terminate) => return Some(Ended::Asked),
+            Event::BusLost => {
+                warn!("the bus connection ended");
+                return Some(Ended::BusLost);
+            }
+        }
+        None
+    }
+
+    /// The store's news: lanes and tidying for the core, counts for the status, changes for subscribers.
+    fn stored(&mut self, news: StoreNews, now: Now) {
+        self.counts.extend(news.counts);
+        if let Some(tidy_at) = news.tidy_at {
+            self.core.handle(Input::TidyAt(tidy_at), now);
+        }
+        for change in news.changes {
+            if self.attempts.withdraws(&change) {
+                self.core.handle(Input::Withdrawn(change.id), now);
+            }
+            self.wiring.tell(change);
+        }
+        self.core.handle(Input::Lanes(news.lanes), now);
+        self.publish(now);
+    }
+
+    fn networks(&mut self, networks: Result<BTreeMap<BackendName, Network>, LinkError>, now: Now) {
+        match networks {
+            Ok(networks) => {
+                for (backend, network) in &networks {
+                    info!(%backend, connected = network.connected, interface = network.interface,
+                        link = network.link.as_str(), "network");
+                }
+                self.world.failing.remove("link");
+                self.wiring.forget_connections();
+                self.world.networks = networks;
+            }
+            // What cannot be sensed is never taken for good news.
+            Err(error) => {
+                error!(%error, "sensing the network");
+                self.world.failing.insert("link");
+                self.world.networks.clear();
+            }
+        }
+        self.core.handle(Input::World(self.world.clone()), now);
+    }
+
+    /// The wall clock was set: due times on disk are read against it, so the store looks at them again.
+    fn wall_jumped(&mut self, now: Now) {
+        info!(wall_micros = now.wall.as_micros(), "the wall clock was set");
+        self.world.clock_unset = clock::is_unset(now.wall);
+        self.core.handle(Input::World(self.world.clone()), now);
+        self.respread(now);
+    }
+
+    fn command(&mut self, command: Command, now: Now) {
+        match command {
+            Command::Pause { strategy, pause, reply } => {
+                self.pauses.set(strategy.clone(), pause);
+                self.core.handle(Input::Control(Control::Pause(strategy, pause)), now);
+                self.save_pauses(reply);
+            }
+            Command::Resume { strategy, reply } => {
+                self.pauses.clear(strategy.as_ref());
+                self.core.handle(Input::Control(Control::Resume(strategy)), now);
+                self.save_pauses(reply);
+            }
+            Command::Reload { reply } => {
+                let outcome = self.reload(now).inspect_err(|error| error!(%error, "reloading; the old one holds"));
+                answer(reply, outcome.map_err(|error| error.to_string()));
+            }
+            Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
+        }
+    }
+
+    /// Shows the status, if it differs from the one shown.
+    pub(super) fn publish(&self, now: Now) {
+        let status = Arc::new(self.core.status(&self.counts, now));
+        self.status.send_if_modified(|shown| {
+            let differs = **shown != *status;
+            *shown = status;
+            differs
+        });
+    }
+
+    /// Cuts what runs, waits until every end is on disk, at most [`STOP_LIMIT`]: what is not written by then is
+    /// still marked as running and goes again after the next start.
+    async fn stop(&mut self, sources: &mut Sources) {
+        info!(attempts = self.attempts.count(), "stopping");
+        self.core.handle(Input::Control(Control::Stop), clock::now());
+        let safe_point = async {
+            self.settle_down(&mut sources.alarm);
+            while self.attempts.count() > 0 || self.unwritten > 0 {
+                let Some(event) = sources.events.recv().await else { return };
+                self.handle(event);
+                self.settle_down(&mut sources.alarm);
+            }
+        };
+        if tokio::time::timeout(STOP_LIMIT, safe_point).await.is_err() {
+            warn!("stopping before every end was written");
+        }
+    }
+}
+
+/// Answers a caller, who may have gone.
+fn answer<T>(reply: oneshot::Sender<T>, value: T) {
+    if reply.send(value).is_err() {
+        debug!("the caller has gone");
+    }
+}

@@ -1,0 +1,227 @@
+//! Puts the daemon together, and takes a new configuration in while it runs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+
+use super::arguments::DaemonArguments;
+use super::attempts::Attempts;
+use super::event::Event;
+use super::pauses::{self, Pauses};
+use super::run::{Daemon, Sources};
+use super::signals::Signals;
+use crate::backend::{Backend, BackendError};
+use crate::bus::{Bus, BusError, Ports};
+use crate::config::{self, ConfigError};
+use crate::http::Addresses;
+use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, TaskChange, World};
+use crate::schedule::{Control, Input, Scheduler};
+use crate::sense::clock::{self, Alarm, WallJumps};
+use crate::sense::link::{self, Targets};
+use crate::store::{self, OpenError, Opening, Store};
+
+/// Calls that wait for the loop; a caller beyond them waits in its own handler.
+const COMMANDS: usize = 64;
+
+/// Why the daemon could not start.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StartError {
+    #[error("reading the configuration: {0}")]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Backend(#[from] BackendError),
+    #[error("opening the queue in {0}: {1}")]
+    Store(PathBuf, #[source] OpenError),
+    #[error("setting up signals and clocks: {0}")]
+    Kernel(#[from] std::io::Error),
+    #[error("on the bus: {0}")]
+    Bus(#[from] BusError),
+}
+
+type Backends = BTreeMap<BackendName, Arc<Backend>>;
+
+/// What the loop hands on to the parts that run beside it.
+pub(super) struct Wiring {
+    backends: Backends,
+    addresses: Addresses,
+    targets: watch::Sender<Targets>,
+    rules: watch::Sender<Vec<InterfaceRule>>,
+    config: watch::Sender<Arc<Config>>,
+    changes: mpsc::UnboundedSender<TaskChange>,
+}
+
+impl Wiring {
+    /// The hand that carries to this backend.
+    pub(super) fn backend(&self, name: &BackendName) -> Option<Arc<Backend>> {
+        self.backends.get(name).cloned()
+    }
+
+    /// Connections kept for re-use may lead nowhere now.
+    pub(super) fn forget_connections(&self) {
+        self.backends.values().for_each(|backend| backend.forget_connections());
+    }
+
+    /// Tells the bus that a task changed.
+    pub(super) fn tell(&self, change: TaskChange) {
+        // The bus face ends only with the daemon.
+        self.changes.send(change).ok();
+    }
+
+    /// A name may have resolved to other addresses: the link's sense looks for routes to these.
+    pub(super) fn resolved(&self) {
+        let targets = targets(&self.backends, &self.addresses);
+        self.targets.send_if_modified(|known| {
+            let differs = *known != targets;
+            *known = targets;
+            differs
+        });
+    }
+
+    fn adopt(&mut self, config: &Arc<Config>, backends: Backends) {
+        self.backends = backends;
+        self.rules.send_replace(config.network.interfaces.clone());
+        self.config.send_replace(Arc::clone(config));
+        self.resolved();
+    }
+}
+
+/// Opens everything, takes the bus name last: whoever sees the name finds the daemon ready.
+pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources), StartError> {
+    let now = clock::now();
+    let config = Arc::new(config::load(arguments.config.as_deref())?);
+    let addresses = Addresses::default();
+    let backends = build(&config, &addresses)?;
+    let (inbox, events) = mpsc::unbounded_channel();
+    let (store, opening) = open(arguments.state_dir(), &config, now, inbox.clone())?;
+    let signals = Signals::new()?;
+    let (alarm, jumps) = (Alarm::new()?, WallJumps::new()?);
+
+    let (changes, changed) = mpsc::unbounded_channel();
+    let (targets, target_news) = watch::channel(targets(&backends, &addresses));
+    let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
+    let (config_sender, config_news) = watch::channel(Arc::clone(&config));
+    let wiring = Wiring { backends, addresses: addresses.clone(), targets, rules, config: config_sender, changes };
+
+    let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
+    let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
+    let mut daemon = Daemon {
+        core,
+        store: store.clone(),
+        attempts: Attempts::new(inbox.clone()),
+        inbox: inbox.clone(),
+        config,
+        config_file: arguments.config.clone(),
+        wiring,
+        world: World { clock_unset: clock::is_unset(now.wall), ..World::unknown() },
+        counts: opening.news.counts.clone(),
+        pauses: Pauses::default(),
+        status,
+        unwritten: 0,
+    };
+    daemon.begin(opening, now).await;
+
+    let (commander, commands) = mpsc::channel(COMMANDS);
+    let ports =
+        Ports { store, commands: commander, status: shown, config: config_news, changes: changed, now: clock::now };
+    let bus = Bus::serve(arguments.bus_address(), ports).await?;
+    tokio::spawn(watch_addresses(addresses, inbox.clone()));
+    tokio::spawn(link::watch(target_news, rule_news, move |networks| {
+        inbox.send(Event::Networks(networks)).ok();
+    }));
+    Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
+}
+
+fn open(
+    dir: PathBuf,
+    config: &Config,
+    now: Now,
+    inbox: mpsc::UnboundedSender<Event>,
+) -> Result<(Store, Opening), StartError> {
+    let news = move |news| {
+        inbox.send(Event::Stored(news)).ok();
+    };
+    let (store, opening) = Store::open(&dir, options(config), now.wall, fastrand::u64(..), news)
+        .map_err(|error| StartError::Store(dir.clone(), error))?;
+    let counts = opening.news.counts.values();
+    let pending: u64 = counts.map(|counts| counts.pending).sum();
+    info!(dir = %dir.display(), pending, recovered = opening.recovered, crashed = opening.crashed, "queue open");
+    if let Some(salvage) = &opening.salvage {
+        warn!(moved_to = %salvage.moved_to.display(), tasks = salvage.tasks, "the database was damaged; carried over what is readable");
+    }
+    Ok((store, opening))
+}
+
+fn options(config: &Config) -> store::Options {
+    store::Options {
+        quotas: config.limits.quotas,
+        keep_done: config.store.keep_done,
+        reserve: config.store.reserve,
+        backoff_cap: config.limits.backoff_cap,
+    }
+}
+
+fn build(config: &Config, addresses: &Addresses) -> Result<Backends, BackendError> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let build = |(name, section): (&BackendName, &BackendConfig)| {
+        let backend = Backend::new(name.clone(), section, credentials.as_deref(), addresses)?;
+        Ok((name.clone(), Arc::new(backend)))
+    };
+    config.backends.iter().map(build).collect()
+}
+
+/// The addresses that each backend's traffic goes to; none while its name is unresolved.
+fn targets(backends: &Backends, addresses: &Addresses) -> Targets {
+    backends.iter().map(|(name, backend)| (name.clone(), addresses.get(backend.peer()))).collect()
+}
+
+async fn watch_addresses(addresses: Addresses, inbox: mpsc::UnboundedSender<Event>) {
+    let mut news = addresses.watch();
+    while news.changed().await.is_ok() && inbox.send(Event::Resolved).is_ok() {}
+}
+
+impl Daemon {
+    /// Tells the core what was on disk.
+    async fn begin(&mut self, opening: Opening, now: Now) {
+        let setting = self.store.setting(pauses::SETTING).await.unwrap_or_else(|error| {
+            error!(%error, "reading the pauses");
+            None
+        });
+        self.pauses = Pauses::from_setting(&setting.unwrap_or_default(), now.wall);
+        for (strategy, pause) in self.pauses.iter() {
+            self.core.handle(Input::Control(Control::Pause(strategy.clone(), *pause)), now);
+        }
+        self.core.handle(Input::World(self.world.clone()), now);
+        self.core.handle(Input::Lanes(opening.news.lanes), now);
+        self.core.handle(Input::TidyAt(opening.news.tidy_at.flatten()), now);
+    }
+
+    /// Reads the configuration anew. A bad one is refused whole and changes nothing.
+    pub(super) fn reload(&mut self, now: Now) -> Result<(), StartError> {
+        let config = Arc::new(config::load(self.config_file.as_deref())?);
+        let backends = build(&config, &self.wiring.addresses)?;
+        self.wiring.adopt(&config, backends);
+        let configured = self.store.configure(options(&config));
+        tokio::spawn(async move {
+            if let Err(error) = configured.await {
+                error!(%error, "telling the store of the new configuration");
+            }
+        });
+        self.config = Arc::clone(&config);
+        self.core.handle(Input::Control(Control::Configure(config)), now);
+        info!("configuration reloaded");
+        Ok(())
+    }
+
+    /// Writes the pauses and answers when they are on disk.
+    pub(super) fn save_pauses(&mut self, reply: oneshot::Sender<Result<(), String>>) {
+        let saved = self.store.put_setting(pauses::SETTING, self.pauses.to_setting());
+        tokio::spawn(async move {
+            let outcome = saved.await.map_err(|error| error.to_string());
+            // The caller may have gone.
+            reply.send(outcome).ok();
+        });
+    }
+}

@@ -1,0 +1,92 @@
+//! Watches the daemon as an admin would, by properties on the bus. Waits are for signals, never for time.
+
+use std::future::Future;
+use std::time::Duration;
+
+use super::play::DemoError;
+use crate::ctl::client::{Client, News};
+use crate::ctl::exit::Failure;
+use crate::daemon::BusChoice;
+
+const STRATEGY: &str = "org.ferryd.Ferry1.Strategy";
+const METADATA: &str = "/org/ferryd/Ferry1/strategies/metadata";
+/// A wait longer than this means that the demo hangs.
+const HANG: Duration = Duration::from_secs(60);
+
+/// What the strategy `metadata` shows.
+struct Shown {
+    pending: u64,
+    running: u64,
+    blocked: Vec<String>,
+}
+
+/// A connection that watches.
+pub(super) struct Observer {
+    client: Client,
+}
+
+impl Observer {
+    /// Connects to the demo's bus.
+    pub(super) async fn connect(address: &str) -> Result<Self, DemoError> {
+        let choice = BusChoice { address: Some(address.to_owned()), ..BusChoice::default() };
+        let connect = async {
+            let mut client = Client::connect(&choice).await?;
+            client.hear_properties().await?;
+            client.follow().await?;
+            Ok(Self { client })
+        };
+        in_time("watching the bus", connect).await
+    }
+
+    /// Waits until the daemon owns its name.
+    pub(super) async fn until_ready(&mut self) -> Result<(), DemoError> {
+        let wait = async {
+            let mut owner = self.client.follow().await?;
+            while owner.is_none() {
+                if let News::Owner(now) = self.client.next().await? {
+                    owner = now;
+                }
+            }
+            Ok(())
+        };
+        in_time("waiting for ferryd to be ready", wait).await
+    }
+
+    /// Waits until this many tasks wait for this reason; gives all reasons as shown.
+    pub(super) async fn until_blocked(&mut self, waiting: usize, reason: &str) -> Result<String, DemoError> {
+        let wait = self.until(|shown| {
+            let found = shown.pending == waiting as u64 && shown.blocked.iter().any(|blocked| blocked == reason);
+            found.then(|| shown.blocked.join(", "))
+        });
+        in_time("waiting for the queue to fill", wait).await
+    }
+
+    /// Waits until nothing is pending or running.
+    pub(super) async fn until_empty(&mut self) -> Result<(), DemoError> {
+        let wait = self.until(|shown| (shown.pending == 0 && shown.running == 0).then_some(()));
+        in_time("waiting for the queue to drain", wait).await
+    }
+
+    /// Looks at once and after each change, until `find` finds something.
+    async fn until<T>(&mut self, find: impl Fn(&Shown) -> Option<T>) -> Result<T, Failure> {
+        loop {
+            let properties = self.client.properties(METADATA, STRATEGY).await?;
+            let shown = Shown {
+                pending: properties.number("Pending"),
+                running: properties.number("Running"),
+                blocked: properties.texts("Blocked"),
+            };
+            if let Some(found) = find(&shown) {
+                return Ok(found);
+            }
+            while !matches!(self.client.next().await?, News::Properties { path, .. } if path == METADATA) {}
+        }
+    }
+}
+
+async fn in_time<T>(doing: &'static str, wait: impl Future<Output = Result<T, Failure>>) -> Result<T, DemoError> {
+    match tokio::time::timeout(HANG, wait).await {
+        Ok(outcome) => outcome.map_err(|failure| DemoError::of(doing, failure.words())),
+        Err(_) => Err(DemoError::of(doing, "nothing happened for a minute")),
+    }
+}

@@ -1,0 +1,160 @@
+//! `ferryctl demo`: Ferry's main job for real. A private bus, the embedded server, `ferryd` as a child process, two client
+//! programs, a link that is down at first, and kill -9 while requests are in flight. At the end the *server's* log is
+//! compared with what was handed over.
+
+use std::io;
+
+use super::link::Link;
+use super::misbehave::{Behaviour, Gate, Wait};
+use super::observe::Observer;
+use super::server::Server;
+use super::stage::{Daemon, Stage};
+use super::verdict::{self, HandedOver};
+
+/// Tasks that each client program hands over.
+const TASKS: usize = 20;
+/// The client programs; each uses its name as key, so that order can be checked.
+const CLIENTS: [&str; 2] = ["camera", "notes"];
+
+/// Why the demo could not be played; a difference found at its end is no error but a verdict.
+#[derive(Debug, thiserror::Error)]
+#[error("{doing}: {problem}")]
+pub struct DemoError {
+    doing: &'static str,
+    problem: String,
+}
+
+impl DemoError {
+    pub(super) fn of(doing: &'static str, problem: impl std::fmt::Display) -> Self {
+        Self { doing, problem: problem.to_string() }
+    }
+}
+
+/// Plays the demo and tells it, a line a step. `true` if the server holds exactly what was handed over.
+pub async fn run(tell: &mut dyn FnMut(&str)) -> bool {
+    let mut teller = Teller(tell);
+    match play(&mut teller).await {
+        Ok(whole) => whole,
+        Err(error) => {
+            teller.say(&format!("the demo broke off while {error}"));
+            false
+        }
+    }
+}
+
+/// Whom the demo tells what happens.
+struct Teller<'a>(&'a mut dyn FnMut(&str));
+
+impl Teller<'_> {
+    fn say(&mut self, line: &str) {
+        (self.0)(line);
+    }
+}
+
+/// All acts; `false` if the server holds something else than was handed over.
+async fn play(teller: &mut Teller<'_>) -> Result<bool, DemoError> {
+    let link_error = |error: io::Error| DemoError::of("making the link", error);
+    let mut link = Link::new().map_err(link_error)?;
+    teller.say(&format!("link: {}", link.describe()));
+    let listener = link.listener().map_err(link_error)?;
+    let server =
+        Server::start(listener, Behaviour::default()).map_err(|error| DemoError::of("starting the server", error))?;
+    let stage = Stage::set()?;
+    let address = link.server_address().ok_or_else(|| DemoError::of("making the link", "the server has no address"))?;
+    stage.configure(address)?;
+
+    let played = act(teller, &mut link, &server, &stage).await;
+    if !matches!(played, Ok(true)) {
+        let log = std::fs::read_to_string(stage.log()).unwrap_or_default();
+        teller.say(&format!("ferryd's log:\n{log}"));
+    }
+    played
+}
+
+async fn act(teller: &mut Teller<'_>, link: &mut Link, server: &Server, stage: &Stage) -> Result<bool, DemoError> {
+    let mut observer = Observer::connect(&stage.address).await?;
+    let daemon = stage.start_ferryd(link)?;
+    observer.until_ready().await?;
+    teller.say(&format!("ferryd runs as process {} on a private bus", daemon.id()));
+
+    let handed_over = enqueue(stage)?;
+    let waiting = handed_over.values().map(Vec::len).sum::<usize>();
+    let reason = observer.until_blocked(waiting, link.reason_when_down()).await?;
+    teller.say(&format!("offline: {waiting} waiting, reason {reason}"));
+
+    // The server reads the first request and goes no further. What it does with it later, it does for a dead client.
+    let unread = hold(server, |behaviour| &mut behaviour.before_applying);
+    link.raise().map_err(|error| DemoError::of("raising the link", error))?;
+    teller.say("the link is up");
+    kill_in_flight(teller, server, &unread, daemon, "read by the server, not yet applied").await;
+    // The next is applied, but its answer never comes: its tasks must arrive again, and count once.
+    let unanswered = hold(server, |behaviour| &mut behaviour.before_answering);
+    unread.gate.open();
+    let daemon = restart(teller, link, stage, &mut observer).await?;
+    kill_in_flight(teller, server, &unanswered, daemon, "applied, not yet answered").await;
+    server.behave(Behaviour::honest());
+    unanswered.gate.open();
+    let daemon = restart(teller, link, stage, &mut observer).await?;
+
+    observer.until_empty().await?;
+    daemon.terminate()?;
+    teller.say("ferryd has nothing left to do and ended on SIGTERM");
+    let verdict = verdict::compare(&handed_over, &server.received());
+    teller.say(&verdict.to_string());
+    Ok(verdict.is_whole())
+}
+
+/// The client programs hand their work over; gives payloads by acknowledged id, for each client in order.
+fn enqueue(stage: &Stage) -> Result<HandedOver, DemoError> {
+    let payloads = |client: &str| -> Vec<String> {
+        (1..=TASKS).map(|n| format!(r#"{{"app":"{client}","n":{n},"title":"{client} item {n}"}}"#)).collect()
+    };
+    let started = CLIENTS.map(|client| (client, payloads(client)));
+    let running =
+        started.iter().map(|(client, payloads)| stage.start_client(client, payloads)).collect::<Result<Vec<_>, _>>()?;
+    let mut handed_over = HandedOver::new();
+    for ((client, payloads), program) in started.into_iter().zip(running) {
+        let ids = program.acknowledged()?;
+        if ids.len() != payloads.len() {
+            let problem = format!("{client}: {} of {} acknowledged", ids.len(), payloads.len());
+            return Err(DemoError::of("handing work over", problem));
+        }
+        handed_over.insert(client.to_owned(), ids.into_iter().zip(payloads).collect());
+    }
+    Ok(handed_over)
+}
+
+/// A gate at which the server stops every request.
+struct Hold {
+    gate: Gate,
+    /// Requests that it had read before.
+    earlier: usize,
+}
+
+fn hold(server: &Server, at: impl FnOnce(&mut Behaviour) -> &mut Wait) -> Hold {
+    let gate = Gate::closed();
+    let mut behaviour = Behaviour::honest();
+    *at(&mut behaviour) = Wait::Gate(gate.clone());
+    server.behave(behaviour);
+    Hold { gate, earlier: server.log(|log| log.requests) }
+}
+
+/// Waits until a request stands at the gate, then kills the daemon with -9.
+async fn kill_in_flight(teller: &mut Teller<'_>, server: &Server, hold: &Hold, daemon: Daemon, state: &str) {
+    server.until(|log| log.requests > hold.earlier).await;
+    let process = daemon.id();
+    daemon.kill();
+    teller.say(&format!("kill -9 {process} while a request is in flight: {state}"));
+}
+
+async fn restart(
+    teller: &mut Teller<'_>,
+    link: &Link,
+    stage: &Stage,
+    observer: &mut Observer,
+) -> Result<Daemon, DemoError> {
+    let daemon = stage.start_ferryd(link)?;
+    observer.until_ready().await?;
+    teller.say(&format!("ferryd runs again as process {}", daemon.id()));
+    Ok(daemon)
+}
