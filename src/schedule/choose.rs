@@ -21,8 +21,8 @@ enum Rank {
 }
 
 /// The lane that goes next.
-pub(super) fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<LaneId> {
-    candidates.min_by_key(Candidate::rank).map(|chosen| chosen.lane)
+pub(super) fn choose(candidates: impl Iterator<Item = Candidate>) -> Option<Candidate> {
+    candidates.min_by_key(Candidate::rank)
 }
 
 impl Candidate {
@@ -63,7 +63,7 @@ mod tests {
     }
 
     fn chosen(candidates: &[Candidate]) -> Option<i64> {
-        choose(candidates.iter().copied()).map(|lane| lane.0)
+        choose(candidates.iter().copied()).map(|chosen| chosen.lane.0)
     }
 
     #[test]

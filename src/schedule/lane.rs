@@ -18,6 +18,8 @@ pub(super) struct Lane {
     pub(super) first_due: Option<WallTime>,
     /// Tasks claimed since the store last spoke.
     taken: u64,
+    /// An attempt of it ended since the store last spoke: more may be ready than is known.
+    pub(super) stirred: bool,
     rest: Option<Rest>,
     search: Option<Search>,
     /// What hinders it, each since when.
@@ -58,6 +60,7 @@ impl Lane {
             waiting: summary.waiting,
             first_due: summary.first_due,
             taken: 0,
+            stirred: false,
             rest: None,
             search: None,
             hindrances: BTreeMap::new(),
@@ -73,24 +76,29 @@ impl Lane {
         self.waiting = summary.waiting;
         self.first_due = summary.first_due;
         self.taken = 0;
+        self.stirred = false;
         self.rest = None;
     }
 
     /// A claim of at most `limit` tasks got `tasks`.
-    pub(super) fn claimed(&mut self, tasks: &[Claimed], limit: usize, news: News, now: Moment, cap: Duration) {
-        if self.search.as_ref().is_some_and(|search| !tasks.iter().any(|task| search.suspects.contains(&task.id))) {
+    pub(super) fn claimed(&mut self, tasks: &[Claimed], limit: usize, news: News, now: Now, cap: Duration) {
+        let suspected = |search: &Search| tasks.iter().any(|task| search.suspects.contains(&task.id));
+        if !tasks.is_empty() && !self.search.as_ref().is_some_and(suspected) {
             // The suspects would have come first: they are gone.
             self.search = None;
         }
         self.taken += tasks.len() as u64;
-        if news == News::Outstanding && (tasks.len() < limit || self.taken >= self.waiting) {
+        let promised_more = self.first_due.is_some_and(|due| self.waiting > 0 && due <= now.wall);
+        let got_less = tasks.len() < limit || self.taken >= self.waiting;
+        if news == News::Outstanding && promised_more && got_less {
             let times = self.rest.map_or(0, |rest| rest.times.saturating_add(1));
-            self.rest = Some(Rest { until: now + backoff::ceiling(cap, 2.0, times), times });
+            self.rest = Some(Rest { until: now.moment + backoff::ceiling(cap, 2.0, times), times });
         }
     }
 
     /// An attempt with these tasks ended.
-    pub(super) fn blame(&mut self, blame: Blame, batch: &[TaskId]) {
+    pub(super) fn ended(&mut self, batch: &[TaskId], blame: Blame) {
+        self.stirred = true;
         match blame {
             Blame::Someone => {
                 let suspects = batch.iter().copied().collect();

@@ -19,6 +19,7 @@ pub(super) struct Pauses {
 }
 
 impl Pauses {
+    /// Begins a pause, or gives one that holds another end.
     pub(super) fn begin(&mut self, strategy: Option<StrategyName>, pause: Pause, now: WallTime) {
         let since = self.of(strategy.as_ref()).map_or(now, |before| before.since);
         let paused = Paused { pause, since };

@@ -15,15 +15,15 @@ use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake, blocked};
 use crate::model::{
-    Answer, AnswerMode, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, Moment, Network, Now,
-    Overrides, Reason, Settlement, Strategy, StrategyName, TaskError, TaskId, WallTime, World,
+    Answer, AnswerMode, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment,
+    Network, Now, Overrides, Reason, Settlement, Strategy, StrategyName, TaskError, TaskId, WallTime, World,
 };
 
 /// Which lane goes next, and how many of it.
 ///
 /// Feed it with [`handle`](Self::handle), then perform what [`poll_effect`](Self::poll_effect) hands out until that is
-/// `None`, and hand in [`Input::Woken`] when [`poll_timeout`](Self::poll_timeout) has come. The same inputs with the same
-/// seed give the same effects.
+/// `None`; only then ask [`poll_timeout`](Self::poll_timeout), and hand in [`Input::Woken`] when that moment has come. The
+/// same inputs with the same seed give the same effects.
 #[derive(Debug)]
 pub struct Scheduler {
     pub(super) config: Arc<Config>,
@@ -44,6 +44,8 @@ pub struct Scheduler {
     shown: Option<Shown>,
     next_attempt: AttemptId,
     effects: VecDeque<Effect>,
+    /// When the last input came; `None` once all that follows from it is decided.
+    undecided: Option<Now>,
     rng: fastrand::Rng,
 }
 
@@ -67,12 +69,14 @@ impl Scheduler {
             shown: None,
             next_attempt,
             effects: VecDeque::new(),
+            undecided: None,
             rng: fastrand::Rng::with_seed(seed),
         }
     }
 
     /// Takes what happened. When the wall clock has jumped, hand in [`Input::Woken`] for its deadlines to move along.
     pub fn handle(&mut self, input: Input, now: Now) {
+        self.pauses.expire(now.wall);
         match input {
             Input::Lanes(lanes) => self.lanes_changed(lanes),
             Input::TidyAt(at) => self.tidy_at = at,
@@ -84,28 +88,37 @@ impl Scheduler {
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
         }
-        self.pauses.expire(now.wall);
         self.cut_hindered();
         self.look(now);
         self.tidy(now);
         self.effects.extend(self.unsettled.due(now));
-        self.claim_next(now);
-        self.look_for_slots(now);
-        self.wake = self.next_wake(now);
-        self.announce(now);
+        self.undecided = Some(now);
     }
 
-    /// The next thing to be done, in the order decided.
+    /// The next thing to be done, in the order decided. A claim is decided last, so that a store which answers a
+    /// [`Effect::Settle`] at once has told what it left.
     pub fn poll_effect(&mut self) -> Option<Effect> {
+        if self.effects.is_empty()
+            && let Some(now) = self.undecided
+        {
+            self.claim_next(now);
+        }
+        if self.effects.is_empty()
+            && let Some(now) = self.undecided.take()
+        {
+            self.look_for_slots(now);
+            self.wake = self.next_wake(now);
+            self.announce(now);
+        }
         self.effects.pop_front()
     }
 
-    /// When time alone will change something, and what; `None`: nothing will. Always after the last [`handle`](Self::handle)'s now.
+    /// When time alone will change something, and what; `None`: nothing will. Always later than the last input.
     pub fn poll_timeout(&self) -> Option<(Moment, Wake)> {
         self.wake
     }
 
-    fn lanes_changed(&mut self, lanes: Vec<crate::model::LaneSummary>) {
+    fn lanes_changed(&mut self, lanes: Vec<LaneSummary>) {
         for summary in lanes {
             if let Some(claim) = self.claim.as_mut().filter(|claim| claim.lane == summary.id) {
                 claim.heard = true;
@@ -133,7 +146,10 @@ impl Scheduler {
     fn decided(&mut self, control: Control, now: Now) {
         match control {
             Control::Configure(config) => self.configure(config, now),
-            Control::Pause(strategy, pause) => self.pauses.begin(strategy, pause, now.wall),
+            Control::Pause(strategy, pause) => {
+                self.pauses.begin(strategy, pause, now.wall);
+                self.pauses.expire(now.wall);
+            }
             Control::Resume(strategy) => self.pauses.end(strategy.as_ref()),
             Control::Stop => self.stopping = true,
         }
@@ -180,12 +196,11 @@ impl Scheduler {
         let cap = self.config.limits.backoff_cap;
         if let Some(lane) = self.lanes.get_mut(&claim.lane) {
             let news = if claim.heard { News::Came } else { News::Outstanding };
-            lane.claimed(&tasks, claim.limit, news, now.moment, cap);
+            lane.claimed(&tasks, claim.limit, news, now, cap);
         }
         let (withdrawn, tasks): (Vec<_>, Vec<_>) =
             tasks.into_iter().partition(|task| claim.withdrawn.contains(&task.id));
         self.release(withdrawn.iter());
-        self.pauses.expire(now.wall);
         if !tasks.is_empty() {
             self.start(&claim, tasks, now);
         }
@@ -241,7 +256,7 @@ impl Scheduler {
             backend.learn(verdict, (id, attempt.role), now, cap, &mut self.rng);
         }
         if let Some(lane) = self.lanes.get_mut(&attempt.lane) {
-            lane.blame(batch, &attempt.task_ids());
+            lane.ended(&attempt.task_ids(), batch);
         }
         let settled = tasks
             .into_iter()
@@ -320,23 +335,41 @@ impl Scheduler {
         if self.claim.is_some() {
             return;
         }
-        let candidates = self.lanes.iter().filter(|(id, lane)| lane.is_ready(now) && self.may_go(**id, now));
-        let candidates = candidates.filter_map(|(id, lane)| {
-            let strategy = self.config.strategies.get(&lane.strategy)?;
-            let starved = lane.is_starved(strategy.max_wait, now);
-            Some(Candidate { lane: *id, priority: strategy.priority, first_due: lane.first_due?, starved })
-        });
-        let Some(lane) = choose(candidates) else {
+        let able = |(id, lane): &(&LaneId, &Lane)| lane.is_ready(now) && self.may_go(**id, now);
+        let candidates = self.lanes.iter().filter(able).filter_map(|(id, lane)| self.candidate(*id, lane, now));
+        let Some(first) = choose(candidates) else {
             return;
         };
+        let lane = self.stirred_before(&first, now).unwrap_or(first.lane);
         let Some(Policy { strategy, backend, limit, .. }) = self.policy_of(lane) else {
             return;
         };
         let attempt = self.next_attempt;
         let (backend, kind) = (backend.clone(), strategy.kind);
         self.next_attempt = AttemptId(attempt.0 + 1);
+        if let Some(lane) = self.lanes.get_mut(&lane) {
+            lane.stirred = false;
+        }
         self.claim = Some(Claim { attempt, lane, backend, kind, limit, heard: false, withdrawn: BTreeSet::new() });
         self.effects.push_back(Effect::Claim { attempt, lane, limit });
+    }
+
+    fn candidate(&self, id: LaneId, lane: &Lane, now: Now) -> Option<Candidate> {
+        let strategy = self.config.strategies.get(&lane.strategy)?;
+        let starved = lane.is_starved(strategy.max_wait, now);
+        Some(Candidate { lane: id, priority: strategy.priority, first_due: lane.first_due?, starved })
+    }
+
+    /// A more urgent lane than `first` of which an attempt has just ended: what that released, or made way for, the store
+    /// has not told yet. Claiming from it blindly costs one empty claim at most; a slot given away costs an attempt's time.
+    fn stirred_before(&self, first: &Candidate, now: Now) -> Option<LaneId> {
+        let stirred = self.lanes.iter().filter(|(id, lane)| lane.stirred && self.may_go(**id, now));
+        let priority = |lane: &Lane| self.config.strategies.get(&lane.strategy).map(|strategy| strategy.priority);
+        stirred
+            .filter_map(|(id, lane)| Some((priority(lane)?, *id)))
+            .min()
+            .filter(|(priority, _)| *priority < first.priority && !first.starved)
+            .map(|(_, id)| id)
     }
 
     fn announce(&mut self, now: Now) {

@@ -1,4 +1,9 @@
 //! Tests of the core as a whole: an in-memory store in place of SQLite, and a clock that tests move by hand.
 
+mod outcomes;
+mod races;
+mod reference;
 mod rig;
 mod rules;
+mod shown;
+mod twins;

@@ -19,6 +19,11 @@ pub(super) fn start_of_time() -> Now {
     Now { moment: Moment::since_boot(Duration::from_secs(1_000)), wall: WallTime::from_micros(1_700_000_000_000_000) }
 }
 
+/// Both clocks when the one for deadlines has reached `at`, to the microsecond that the wall clock shows.
+pub(super) fn until(now: Now, at: Moment) -> Now {
+    now + Duration::from_micros(at.saturating_since(now.moment).as_nanos().div_ceil(1_000) as u64)
+}
+
 pub(super) fn backend(name: &str) -> BackendName {
     BackendName::new(name).expect("a name")
 }
@@ -164,6 +169,7 @@ pub(super) struct Stored {
 #[derive(Debug, Default)]
 pub(super) struct MemoryStore {
     pub(super) tasks: Vec<Stored>,
+    enqueued: u64,
     lanes: Vec<(StrategyName, Overrides)>,
     told: BTreeMap<LaneId, LaneSummary>,
 }
@@ -179,7 +185,8 @@ impl MemoryStore {
     }
 
     pub(super) fn enqueue(&mut self, lane: LaneId, key: Option<u64>, now: WallTime) -> TaskId {
-        let id = task(self.tasks.len() as u64 + 1);
+        self.enqueued += 1;
+        let id = task(self.enqueued);
         self.tasks.push(Stored { id, lane, key, due: now, attempts: 0, row: Row::Pending });
         id
     }
@@ -292,14 +299,9 @@ impl Rig {
 
     pub(super) fn feed(&mut self, input: Input) {
         self.core.handle(input, self.now);
-        self.check_wake();
         while let Some(effect) = self.core.poll_effect() {
             self.perform(effect);
-            self.check_wake();
         }
-    }
-
-    fn check_wake(&self) {
         if let Some((at, wake)) = self.core.poll_timeout() {
             assert!(at > self.now.moment, "{wake:?} is not in the future");
         }
@@ -380,7 +382,7 @@ impl Rig {
     pub(super) fn sleep(&mut self, time: Duration) {
         let end = self.now + time;
         while let Some((at, _)) = self.core.poll_timeout().filter(|(at, _)| *at <= end.moment) {
-            self.now = self.now + at.saturating_since(self.now.moment);
+            self.now = until(self.now, at);
             self.feed(Input::Woken);
         }
         self.now = end;
