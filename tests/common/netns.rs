@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
@@ -31,7 +32,10 @@ pub(crate) fn require() -> bool {
         return false;
     }
     let known = std::env::var(UNPRIVILEGED).is_ok_and(|value| value == "1");
-    eprintln!("NOT RUN: no network namespaces here ({error}): be root, or allow user namespaces");
+    // Not by `eprintln!`, which the test harness keeps to itself if the test passes.
+    let test = thread::current().name().unwrap_or("a test").to_owned();
+    let _closed =
+        writeln!(io::stderr(), "NOT RUN: {test}: no network namespaces ({error}); be root or allow user ones");
     assert!(known, "no network namespaces ({error}); set {UNPRIVILEGED}=1 to pass without what needs them");
     false
 }
@@ -93,10 +97,13 @@ impl Netns {
 
     /// Runs `ip` with these arguments here, by words. Panics if it fails.
     pub(crate) fn ip(&self, arguments: &str) {
-        self.ip_batch(arguments);
+        let mut ip = Command::new("ip");
+        ip.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = self.spawn(&mut ip).expect("ip (package iproute2)");
+        succeeded(child, arguments);
     }
 
-    /// Runs lines of `ip` arguments in one process, quickly. Panics if one fails.
+    /// Runs lines of `ip` arguments (no options) in one process, quickly. Panics if one fails.
     pub(crate) fn ip_batch(&self, lines: &str) {
         let mut ip = Command::new("ip");
         ip.args(["-batch", "-"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
@@ -104,8 +111,7 @@ impl Netns {
         let mut stdin = child.stdin.take().expect("a pipe");
         stdin.write_all(lines.as_bytes()).and_then(|()| stdin.write_all(b"\n")).expect("writing to ip");
         drop(stdin);
-        let output = child.wait_with_output().expect("ip's end");
-        assert!(output.status.success(), "ip {lines}: {}", String::from_utf8_lossy(&output.stderr));
+        succeeded(child, lines);
     }
 
     /// Sets a sysctl of this namespace (`net/ipv6/conf/all/disable_ipv6`).
@@ -117,6 +123,11 @@ impl Netns {
     pub(crate) fn path(&self) -> String {
         format!("/proc/{}/fd/{}", std::process::id(), self.0.as_raw_fd())
     }
+}
+
+fn succeeded(ip: Child, arguments: &str) {
+    let output = ip.wait_with_output().expect("ip's end");
+    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[expect(deprecated, reason = "its successor is `unsafe` because of other flags than this one")]
@@ -164,7 +175,12 @@ impl Pair {
 
     /// One more cable between the two, its ends so named; both are up and have no address.
     pub(crate) fn cable(&self, device: &str, server: &str) {
-        self.device.ip(&format!("link add {device} type veth peer name {server} netns {}", self.server.path()));
+        // If both ends have the same number, the kernel takes the veth for a real device and its news of the carrier may
+        // take a second (linkwatch_urgent_event).
+        static NUMBER: AtomicU32 = AtomicU32::new(100);
+        let [near, far] = [(); 2].map(|()| NUMBER.fetch_add(1, Ordering::Relaxed));
+        let peer = format!("peer name {server} index {far} netns {}", self.server.path());
+        self.device.ip(&format!("link add {device} index {near} type veth {peer}"));
         self.device.ip(&format!("link set {device} addrgenmode none up"));
         self.server.ip(&format!("link set {server} addrgenmode none up"));
     }

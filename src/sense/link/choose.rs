@@ -182,3 +182,152 @@ fn matches(pattern: &str, name: &str) -> bool {
     }
     pattern[p..].iter().all(|&c| c == '*')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tables::Address;
+    use super::*;
+
+    fn interface(index: u32, name: &str, kind: Option<&str>) -> Interface {
+        Interface {
+            index,
+            name: name.into(),
+            up: true,
+            hardware: LinkLayerType::Ether,
+            kind: kind.map(Into::into),
+            lower: None,
+            radio: None,
+        }
+    }
+
+    fn default_by(index: u32, metric: u32) -> DefaultRoute {
+        DefaultRoute { ipv6: false, metric, interfaces: vec![index], source: None }
+    }
+
+    /// The interfaces, each with a default route; the first is preferred.
+    fn tables(interfaces: Vec<Interface>) -> Tables {
+        let defaults =
+            interfaces.iter().zip(0..).map(|(interface, metric)| default_by(interface.index, metric)).collect();
+        let interfaces = interfaces.into_iter().map(|interface| (interface.index, interface)).collect();
+        Tables { interfaces, defaults, ..Tables::default() }
+    }
+
+    fn rule(pattern: &str, link: Option<LinkType>, metered: Option<Metered>) -> InterfaceRule {
+        InterfaceRule { pattern: pattern.into(), link, metered }
+    }
+
+    /// Name, type and metering of what traffic to nowhere in particular meets.
+    fn shown(tables: &Tables, rules: &[InterfaceRule]) -> (String, LinkType, Metered) {
+        let network = network(&[], tables, rules);
+        assert!(network.connected);
+        (network.interface, network.link, network.metered)
+    }
+
+    #[test]
+    fn a_device_is_what_its_radio_or_hardware_says() {
+        let with = |radio, hardware| make(&Interface { radio, hardware, ..interface(1, "x", None) });
+        assert_eq!(with(Some(Radio::Wifi), LinkLayerType::Ether), Make::Real(LinkType::Wifi));
+        assert_eq!(with(Some(Radio::Modem), LinkLayerType::None), Make::Real(LinkType::Cellular));
+        assert_eq!(with(Some(Radio::Bluetooth), LinkLayerType::Ether), Make::Real(LinkType::Other));
+        assert_eq!(with(None, LinkLayerType::Ether), Make::Real(LinkType::Ethernet));
+        assert_eq!(with(None, LinkLayerType::Rawip), Make::Real(LinkType::Cellular));
+        assert_eq!(with(None, LinkLayerType::Loopback), Make::Real(LinkType::Other));
+        assert_eq!(with(None, LinkLayerType::Ppp), Make::Carried { otherwise: LinkType::Cellular });
+        assert_eq!(make(&interface(1, "x", Some("veth"))), Make::Real(LinkType::Ethernet));
+        assert_eq!(make(&interface(1, "x", Some("wwan"))), Make::Real(LinkType::Cellular));
+        assert_eq!(make(&interface(1, "x", Some("wireguard"))), Make::Carried { otherwise: LinkType::Other });
+    }
+
+    #[test]
+    fn a_tunnel_is_as_the_best_default_route_that_is_none() {
+        let wifi = Interface { radio: Some(Radio::Wifi), ..interface(4, "wlan0", None) };
+        let modem = Interface { radio: Some(Radio::Modem), ..interface(3, "wwan0", None) };
+        let tunnels = [interface(1, "wg0", Some("wireguard")), interface(2, "tun0", Some("tun"))];
+        let all = tables([&tunnels[..], &[modem.clone(), wifi.clone()]].concat());
+        assert_eq!(shown(&all, &[]), ("wg0".into(), LinkType::Cellular, Metered::GuessYes));
+        let down = tables([&tunnels[..], &[Interface { up: false, ..modem }, wifi]].concat());
+        assert_eq!(shown(&down, &[]), ("wg0".into(), LinkType::Wifi, Metered::GuessNo));
+        assert_eq!(shown(&tables(tunnels.to_vec()), &[]), ("wg0".into(), LinkType::Other, Metered::GuessNo));
+        let dialled = tables(vec![interface(1, "ppp0", Some("ppp"))]);
+        assert_eq!(shown(&dialled, &[]), ("ppp0".into(), LinkType::Cellular, Metered::GuessYes));
+    }
+
+    #[test]
+    fn a_tunnel_takes_what_a_rule_says_of_its_carrier_unless_a_rule_speaks_of_it() {
+        let all = tables(vec![interface(1, "wg0", Some("wireguard")), interface(2, "eth1", None)]);
+        let modem = rule("eth?", Some(LinkType::Cellular), None);
+        assert_eq!(shown(&all, std::slice::from_ref(&modem)).1, LinkType::Cellular);
+        let cheap = rule("wg*", None, Some(Metered::No));
+        assert_eq!(shown(&all, &[modem.clone(), cheap]), ("wg0".into(), LinkType::Cellular, Metered::No));
+        let office = rule("*", Some(LinkType::Ethernet), None);
+        assert_eq!(shown(&all, &[office, modem]), ("wg0".into(), LinkType::Ethernet, Metered::GuessNo));
+    }
+
+    #[test]
+    fn links_built_on_one_another_end_somewhere() {
+        let on = |index, lower| Interface { lower: Some(lower), ..interface(index, "vlan", Some("vlan")) };
+        let modem = Interface { radio: Some(Radio::Modem), ..interface(3, "wwan0", None) };
+        let mut stack = tables(vec![on(1, 2), on(2, 3), modem]);
+        stack.defaults.truncate(1);
+        assert_eq!(shown(&stack, &[]).1, LinkType::Cellular);
+        assert_eq!(shown(&tables(vec![on(1, 2), on(2, 1)]), &[]).1, LinkType::Other);
+    }
+
+    #[test]
+    fn a_wall_hides_what_comes_after_it_in_its_own_protocol() {
+        let mut tables = tables(vec![interface(1, "eth0", None)]);
+        tables.defaults = vec![DefaultRoute { interfaces: vec![], ..default_by(0, 10) }, default_by(1, 20)];
+        assert_eq!(network(&[], &tables, &[]), Network::none());
+        tables.defaults.push(DefaultRoute {
+            ipv6: true,
+            source: Some("fd77::2".parse().unwrap()),
+            ..default_by(1, 30)
+        });
+        assert!(network(&[], &tables, &[]).connected);
+        tables.defaults.push(DefaultRoute { ipv6: true, interfaces: vec![], ..default_by(0, 30) });
+        assert_eq!(network(&[], &tables, &[]), Network::none());
+        tables.defaults.push(default_by(1, 5));
+        assert!(network(&[], &tables, &[]).connected);
+    }
+
+    #[test]
+    fn ipv6_needs_a_settled_address_that_reaches_beyond_the_link() {
+        let mut tables = tables(vec![interface(1, "eth0", None)]);
+        tables.defaults = vec![DefaultRoute { ipv6: true, ..default_by(1, 1024) }];
+        let address =
+            |address: &str, settled| Address { interface: 1, address: address.parse().unwrap(), prefix: 64, settled };
+        tables.addresses = vec![address("fe80::2", true), address("2001:db8::2", false), address("192.0.2.7", true)];
+        assert_eq!(network(&[], &tables, &[]), Network::none());
+        tables.addresses[1].settled = true;
+        assert_eq!(network(&[], &tables, &[]).subnet, "2001:db8::2/64");
+    }
+
+    #[test]
+    fn targets_are_tried_in_order_and_a_default_route_only_if_no_route_speaks_of_them() {
+        let [near, far, other] = ["192.0.2.1", "198.51.100.1", "2001:db8::1"].map(|address| address.parse().unwrap());
+        let mut tables = tables(vec![interface(1, "eth0", None), interface(2, "eth1", None)]);
+        let by = |index| Lookup::Via { interface: index, source: Some("192.0.2.7".parse().unwrap()) };
+        let name = |tables: &Tables| network(&[near, far, other], tables, &[]).interface;
+        assert_eq!(name(&tables), "eth0");
+        tables.lookups = [(near, Lookup::NoRoute), (far, by(2)), (other, Lookup::NoRoute)].into();
+        assert_eq!(name(&tables), "eth1");
+        tables.lookups = [(near, Lookup::Refused), (far, Lookup::NoRoute), (other, Lookup::NoRoute)].into();
+        assert_eq!(name(&tables), "");
+        tables.lookups.insert(far, Lookup::Via { interface: 1, source: None });
+        assert_eq!(name(&tables), "", "nothing to send from");
+        tables.lookups.insert(near, by(7));
+        assert_eq!(name(&tables), "", "an interface that has just gone");
+    }
+
+    #[test]
+    fn patterns_are_those_of_a_shell() {
+        for (pattern, name) in
+            [("eth0", "eth0"), ("*", ""), ("*", "x"), ("usb?", "usb0"), ("w*n*0", "wwan0"), ("a*ab", "aaab")]
+        {
+            assert!(matches(pattern, name), "{pattern} {name}");
+        }
+        for (pattern, name) in [("eth", "eth0"), ("eth0", "eth"), ("", "x"), ("usb?", "usb"), ("?", ""), ("*a", "ab")] {
+            assert!(!matches(pattern, name), "{pattern} {name}");
+        }
+    }
+}

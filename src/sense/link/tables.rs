@@ -156,11 +156,10 @@ impl DefaultRoute {
     /// Reads an RTM_NEWROUTE of a dump; `None` for any but a default route of the main table.
     pub(super) fn parse(message: &[u8]) -> Result<Option<Self>, DecodeError> {
         let header = RouteHeader::parse(message)?;
-        let ipv6 = match header.address_family {
-            AddressFamily::Inet => false,
-            AddressFamily::Inet6 => true,
-            _ => return Ok(None),
-        };
+        let ipv6 = header.address_family == AddressFamily::Inet6;
+        if !ipv6 && header.address_family != AddressFamily::Inet {
+            return Ok(None);
+        }
         if header.destination_prefix_length != 0 || header.kind == RouteType::Throw {
             return Ok(None);
         }
@@ -227,4 +226,31 @@ fn for_each_attribute(
         each(attribute.kind(), attribute.value())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hops_are_read_whole_or_not_at_all() {
+        let hop = |length: u16, interface: u32| {
+            let mut bytes = [&length.to_ne_bytes()[..], &[0, 0], &interface.to_ne_bytes()].concat();
+            bytes.resize(usize::from(length).next_multiple_of(4).max(8), 0);
+            bytes
+        };
+        assert_eq!(hops(&[hop(16, 3), hop(8, 4)].concat()).unwrap(), [3, 4]);
+        assert_eq!(hops(&[hop(10, 3), hop(8, 4)].concat()).unwrap(), [3, 4]);
+        assert_eq!(hops(&hop(0, 3)).unwrap(), [3], "a length of zero does not hang");
+        assert_eq!(hops(&hop(8, 3)[..7]).unwrap(), []);
+    }
+
+    #[test]
+    fn what_is_cut_short_is_an_error() {
+        assert!(Interface::parse(&[0; 15]).is_err());
+        assert!(Interface::parse(&[0; 16]).is_err(), "no name");
+        assert!(Address::parse(&[0; 7]).is_err());
+        assert!(DefaultRoute::parse(&[0; 11]).is_err());
+        assert!(Lookup::parse(&[0; 11]).is_err());
+    }
 }
