@@ -132,3 +132,26 @@ impl Sense {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use netlink_sys::protocols::NETLINK_GENERIC;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_query_that_fails_is_tried_once_more_on_a_new_socket() {
+        let broken = Query::of(NETLINK_GENERIC).unwrap();
+        let mut sense = Sense { query: Some(broken), ..Sense::default() };
+        assert_eq!(sense.look(&Targets::new(), &[]), Ok(BTreeMap::new()));
+    }
+
+    #[tokio::test]
+    async fn deafness_is_told_once_and_healed_by_the_next_look() {
+        let mut sense = Sense { deaf: Some(Errno::IO), ..Sense::default() };
+        assert_eq!(sense.look(&Targets::new(), &[]), Err(LinkError::Listen(Errno::IO)));
+        assert!(sense.hints.is_none(), "what broke at once is not opened again at once");
+        assert_eq!(sense.look(&Targets::new(), &[]), Ok(BTreeMap::new()));
+        assert!(sense.hints.is_some());
+    }
+}

@@ -102,7 +102,7 @@ impl Query {
         Self::of(NETLINK_ROUTE)
     }
 
-    fn of(protocol: isize) -> Result<Self, Errno> {
+    pub(super) fn of(protocol: isize) -> Result<Self, Errno> {
         let mut socket = Socket::new(protocol).map_err(errno)?;
         socket.set_non_blocking(true).map_err(errno)?;
         socket.bind_auto().map_err(errno)?;
