@@ -126,8 +126,10 @@ pub enum Fault {
     EndlessHeaders,
     /// A body that never ends, after a status line with this code.
     EndlessBody(u16),
-    /// Nothing, on an open connection, after the items were applied.
-    Hang,
+    /// The items are applied, this many bytes of the honest answer written, then nothing on an open connection.
+    Hang(usize),
+    /// `100 Continue`, again and again.
+    EndlessInterim,
 }
 
 impl Fault {
@@ -160,7 +162,8 @@ impl Fault {
     }
 }
 
-type Judge = Arc<dyn Fn(&Item) -> Verdict + Send + Sync>;
+/// Says what becomes of an item.
+pub type Judge = Arc<dyn Fn(&Item) -> Verdict + Send + Sync>;
 
 /// How a request is treated.
 #[derive(Clone, Default)]
@@ -173,7 +176,8 @@ pub struct Behaviour {
     pub fault: Fault,
     /// More header fields of the honest answer.
     pub headers: Vec<(String, String)>,
-    judge: Option<Judge>,
+    /// What is said of each item; all are taken without.
+    pub judge: Option<Judge>,
 }
 
 impl Behaviour {
@@ -188,7 +192,7 @@ impl Behaviour {
     }
 
     /// With a verdict on each item.
-    pub fn judge(judge: impl Fn(&Item) -> Verdict + Send + Sync + 'static) -> Self {
+    pub fn judged(judge: impl Fn(&Item) -> Verdict + Send + Sync + 'static) -> Self {
         Self { judge: Some(Arc::new(judge)), ..Self::default() }
     }
 

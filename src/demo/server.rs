@@ -222,6 +222,12 @@ impl Connection {
                     stream.write_all(&bytes).await?;
                     return stream.shutdown().await;
                 }
+                Treated::Answer(bytes, Then::Hold) => {
+                    stream.write_all(&bytes).await?;
+                    stream.flush().await?;
+                    self.buffer.begun(&mut stream).await?;
+                    return Ok(());
+                }
                 Treated::Answer(bytes, Then::Repeat(chunk)) => {
                     stream.write_all(&bytes).await?;
                     loop {
@@ -243,19 +249,21 @@ enum Treated {
 enum Then {
     Next,
     Close,
+    Hold,
     Repeat(&'static [u8]),
 }
 
 async fn treat(shared: &Shared, asked: &Asked, behaviour: &Behaviour) -> Result<Treated> {
     behaviour.before_applying.over().await;
     let refusal = match &behaviour.fault {
-        Fault::No | Fault::Close(At::AfterApplying | At::Byte(_)) | Fault::Hang => None,
+        Fault::No | Fault::Close(At::AfterApplying | At::Byte(_)) | Fault::Hang(_) => None,
         Fault::Close(At::BeforeReading | At::AfterReading) => Some(Treated::Close),
         Fault::Answer { status, headers, body } => Some(Treated::Answer(answer(*status, headers, body), Then::Next)),
         Fault::Raw(bytes) => Some(Treated::Answer(bytes.clone(), Then::Close)),
         Fault::EndlessHeaders => {
             Some(Treated::Answer(b"HTTP/1.1 200 Ferry\r\n".to_vec(), Then::Repeat(b"X-More: and more and more\r\n")))
         }
+        Fault::EndlessInterim => Some(Treated::Answer(Vec::new(), Then::Repeat(b"HTTP/1.1 100 Continue\r\n\r\n"))),
         Fault::EndlessBody(status) => {
             let head = format!("HTTP/1.1 {status} Ferry\r\nContent-Type: text/plain\r\n\r\n");
             Some(Treated::Answer(head.into_bytes(), Then::Repeat(&[b' '; 4096])))
@@ -274,10 +282,16 @@ async fn treat(shared: &Shared, asked: &Asked, behaviour: &Behaviour) -> Result<
             Treated::Answer(bytes, Then::Close)
         }
         Fault::Close(_) => Treated::Close,
-        Fault::Hang => std::future::pending().await,
-        Fault::No | Fault::Answer { .. } | Fault::Raw(_) | Fault::EndlessHeaders | Fault::EndlessBody(_) => {
-            Treated::Answer(bytes, Then::Next)
+        Fault::Hang(cut) => {
+            bytes.truncate(*cut);
+            Treated::Answer(bytes, Then::Hold)
         }
+        Fault::No
+        | Fault::Answer { .. }
+        | Fault::Raw(_)
+        | Fault::EndlessHeaders
+        | Fault::EndlessBody(_)
+        | Fault::EndlessInterim => Treated::Answer(bytes, Then::Next),
     })
 }
 

@@ -35,6 +35,9 @@ impl Buffer {
             if let Some(at) = self.0.windows(4).position(|window| window == b"\r\n\r\n") {
                 break at + 4;
             }
+            if !self.0.iter().take(1).all(u8::is_ascii_uppercase) {
+                return Err(Error::other("not HTTP"));
+            }
             self.demand(stream).await?;
         };
         let mut head = parse(&self.0[..end]).ok_or_else(|| Error::other("not a request"))?;

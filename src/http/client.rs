@@ -14,8 +14,9 @@ use super::secret::Secret;
 use super::{Addresses, trust};
 use crate::model::BackendConfig;
 
-/// How long a connection is kept after its last use.
-pub const KEEP_IDLE: Duration = Duration::from_secs(2);
+/// How long a connection is kept after its last use: longer than the pause between two batches of a burst, shorter than
+/// servers keep theirs (gunicorn's 2 s are the shortest of the common ones), so that none is used as it is closed.
+pub const KEEP_IDLE: Duration = Duration::from_secs(1);
 
 /// The slowest upload that is waited for, in bytes a second: the answer to a large body may take this much longer.
 const SLOWEST_UPLOAD: usize = 16 * 1024;

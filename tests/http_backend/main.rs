@@ -3,5 +3,13 @@
 
 #![cfg(feature = "tools")]
 
-mod happy;
+mod answers;
+mod compression;
+mod faults;
+mod idle;
+mod protocol;
+mod proxy;
+mod redirects;
+mod secrets;
 mod setup;
+mod trust;
