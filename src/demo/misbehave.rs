@@ -160,6 +160,67 @@ impl Fault {
             body: super::wire::gzip(&vec![0; size]),
         }
     }
+
+    /// What comes without anything being applied; `None` if it is applied.
+    pub(super) fn refusal(&self) -> Option<Treated> {
+        Some(match self {
+            Self::No | Self::Close(At::AfterApplying | At::Byte(_)) | Self::Hang(_) => return None,
+            Self::Close(At::BeforeReading | At::AfterReading) => Treated::Close,
+            Self::Answer { status, headers, body } => {
+                Treated::Answer(super::wire::answer(*status, headers, body), Then::Next)
+            }
+            Self::Raw(bytes) => Treated::Answer(bytes.clone(), Then::Close),
+            Self::EndlessHeaders => {
+                Treated::Answer(b"HTTP/1.1 200 Ferry\r\n".to_vec(), Then::Repeat(b"X-More: and more and more\r\n"))
+            }
+            Self::EndlessInterim => Treated::Answer(Vec::new(), Then::Repeat(b"HTTP/1.1 100 Continue\r\n\r\n")),
+            Self::EndlessBody(status) => {
+                let head = format!("HTTP/1.1 {status} Ferry\r\nContent-Type: text/plain\r\n\r\n");
+                Treated::Answer(head.into_bytes(), Then::Repeat(&[b' '; 4096]))
+            }
+        })
+    }
+
+    /// What becomes of the honest answer to what was applied.
+    pub(super) fn spoil(&self, mut answer: Vec<u8>) -> Treated {
+        match self {
+            Self::Close(At::Byte(cut)) => {
+                answer.truncate(*cut);
+                Treated::Answer(answer, Then::Close)
+            }
+            Self::Close(At::BeforeReading | At::AfterReading | At::AfterApplying) => Treated::Close,
+            Self::Hang(cut) => {
+                answer.truncate(*cut);
+                Treated::Answer(answer, Then::Hold)
+            }
+            Self::No
+            | Self::Answer { .. }
+            | Self::Raw(_)
+            | Self::EndlessHeaders
+            | Self::EndlessInterim
+            | Self::EndlessBody(_) => Treated::Answer(answer, Then::Next),
+        }
+    }
+}
+
+/// What is done with a request that was read.
+pub(super) enum Treated {
+    /// The connection is closed.
+    Close,
+    /// These bytes are written.
+    Answer(Vec<u8>, Then),
+}
+
+/// What follows an answer's bytes.
+pub(super) enum Then {
+    /// The next request.
+    Next,
+    /// The end.
+    Close,
+    /// Nothing, until the client goes.
+    Hold,
+    /// This, again and again.
+    Repeat(&'static [u8]),
 }
 
 /// Says what becomes of an item.

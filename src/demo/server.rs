@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::log::{Log, Received};
-use super::misbehave::{At, Behaviour, Fault, Item, Verdict};
+use super::misbehave::{At, Behaviour, Fault, Item, Then, Treated, Verdict};
 use super::wire::{Asked, Buffer, answer};
 
 /// A running server; dropped, it closes its socket and all connections.
@@ -240,59 +240,16 @@ impl Connection {
     }
 }
 
-enum Treated {
-    Close,
-    Answer(Vec<u8>, Then),
-}
-
-/// What follows an answer's bytes.
-enum Then {
-    Next,
-    Close,
-    Hold,
-    Repeat(&'static [u8]),
-}
-
 async fn treat(shared: &Shared, asked: &Asked, behaviour: &Behaviour) -> Result<Treated> {
     behaviour.before_applying.over().await;
-    let refusal = match &behaviour.fault {
-        Fault::No | Fault::Close(At::AfterApplying | At::Byte(_)) | Fault::Hang(_) => None,
-        Fault::Close(At::BeforeReading | At::AfterReading) => Some(Treated::Close),
-        Fault::Answer { status, headers, body } => Some(Treated::Answer(answer(*status, headers, body), Then::Next)),
-        Fault::Raw(bytes) => Some(Treated::Answer(bytes.clone(), Then::Close)),
-        Fault::EndlessHeaders => {
-            Some(Treated::Answer(b"HTTP/1.1 200 Ferry\r\n".to_vec(), Then::Repeat(b"X-More: and more and more\r\n")))
-        }
-        Fault::EndlessInterim => Some(Treated::Answer(Vec::new(), Then::Repeat(b"HTTP/1.1 100 Continue\r\n\r\n"))),
-        Fault::EndlessBody(status) => {
-            let head = format!("HTTP/1.1 {status} Ferry\r\nContent-Type: text/plain\r\n\r\n");
-            Some(Treated::Answer(head.into_bytes(), Then::Repeat(&[b' '; 4096])))
-        }
-    };
-    if let Some(refusal) = refusal {
+    if let Some(refusal) = behaviour.fault.refusal() {
         note(shared, asked);
         behaviour.before_answering.over().await;
         return Ok(refusal);
     }
-    let mut bytes = apply(shared, asked, behaviour)?;
+    let bytes = apply(shared, asked, behaviour)?;
     behaviour.before_answering.over().await;
-    Ok(match &behaviour.fault {
-        Fault::Close(At::Byte(cut)) => {
-            bytes.truncate(*cut);
-            Treated::Answer(bytes, Then::Close)
-        }
-        Fault::Close(_) => Treated::Close,
-        Fault::Hang(cut) => {
-            bytes.truncate(*cut);
-            Treated::Answer(bytes, Then::Hold)
-        }
-        Fault::No
-        | Fault::Answer { .. }
-        | Fault::Raw(_)
-        | Fault::EndlessHeaders
-        | Fault::EndlessBody(_)
-        | Fault::EndlessInterim => Treated::Answer(bytes, Then::Next),
-    })
+    Ok(behaviour.fault.spoil(bytes))
 }
 
 /// Notes the items of a request that is refused.

@@ -123,18 +123,19 @@ async fn other_statuses_are_told_with_their_words() {
 
 #[tokio::test]
 async fn retry_after_is_seconds_or_a_date() {
-    let date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT");
-    let hour_later = ("Retry-After", "Sun, 06 Nov 1994 09:49:37 GMT");
+    const EARLY: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
+    const LATE: &str = "Sun, 06 Nov 1994 09:49:37 GMT";
     let seconds = Duration::from_secs;
-    let cases: [(&[(&str, &str)], Option<Duration>); 8] = [
+    type Fields = &'static [(&'static str, &'static str)];
+    let cases: [(Fields, Option<Duration>); 8] = [
         (&[("Retry-After", "120")], Some(seconds(120))),
         (&[("Retry-After", " 0 ")], Some(seconds(0))),
         (&[("Retry-After", "99999999999999999999999")], Some(seconds(86_400))),
         (&[("Retry-After", "-1")], None),
         (&[("Retry-After", "soon")], None),
-        (&[date, hour_later], Some(seconds(3600))),
-        (&[("Date", hour_later.1), ("Retry-After", date.1)], Some(seconds(0))),
-        (&[hour_later], None),
+        (&[("Date", EARLY), ("Retry-After", LATE)], Some(seconds(3600))),
+        (&[("Date", LATE), ("Retry-After", EARLY)], Some(seconds(0))),
+        (&[("Retry-After", LATE)], None),
     ];
     let server = serve(Behaviour::honest());
     let backend = backend(&config_for(&server));

@@ -82,7 +82,7 @@ async fn one_that_cannot_be_read_sends_nothing_at_all() {
     assert!(matches!(zero, Answer::NoCredential { .. }));
     if !rustix::process::geteuid().is_root() {
         fs::write(at("forbidden"), SECRET).unwrap();
-        fs::set_permissions(at("forbidden"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at("forbidden"), fs::Permissions::from_mode(0o0)).unwrap();
         let answer = attempt(&backend(&with_file(config_for(&server), &at("forbidden"))), &tasks(1)).await;
         assert!(matches!(answer, Answer::NoCredential { .. }));
     }
