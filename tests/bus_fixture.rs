@@ -3,7 +3,7 @@
 #[path = "common/bus.rs"]
 mod bus;
 
-use bus::Bus;
+use bus::PrivateBus;
 use zbus::Connection;
 use zbus::connection::Builder;
 
@@ -23,7 +23,7 @@ async fn owned(connection: &Connection, name: &str) -> zbus::Result<bool> {
 
 #[tokio::test]
 async fn it_carries_calls_until_it_is_killed() {
-    let mut bus = Bus::start();
+    let mut bus = PrivateBus::start();
     let connection = connect(&bus).await.unwrap();
     assert!(owned(&connection, "org.freedesktop.DBus").await.unwrap());
     bus.kill();
@@ -33,7 +33,7 @@ async fn it_carries_calls_until_it_is_killed() {
 
 #[tokio::test]
 async fn its_limits_hold() {
-    let bus = Bus::with_limits(&[("max_completed_connections", 1)]);
+    let bus = PrivateBus::with_limits(&[("max_completed_connections", 1)]);
     let first = connect(&bus).await.unwrap();
     assert!(connect(&bus).await.is_err());
     drop(first);
@@ -41,7 +41,7 @@ async fn its_limits_hold() {
 
 #[tokio::test]
 async fn two_are_strangers() {
-    let (one, other) = (Bus::start(), Bus::start());
+    let (one, other) = (PrivateBus::start(), PrivateBus::start());
     let (here, elsewhere) = (connect(&one).await.unwrap(), connect(&other).await.unwrap());
     let name = here.unique_name().unwrap().as_str();
     let own = elsewhere.unique_name().unwrap().as_str();

@@ -1,11 +1,12 @@
 //! Times on the command line and in the output: relative ones, and RFC 3339 in UTC.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use toml::value::{Datetime, Offset};
 
 use crate::config::parse_duration;
 use crate::model::WallTime;
+use crate::sense::clock;
 
 /// A time to come, as given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,10 +36,9 @@ impl When {
     }
 }
 
-/// The wall clock; the one place where `ferryctl` reads it.
+/// The wall clock.
 pub(super) fn now() -> WallTime {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    WallTime::default() + since
+    clock::now().wall
 }
 
 /// Days since the epoch of a date of the Gregorian calendar.

@@ -1,84 +1,69 @@
-//! A private message bus for tests: a `dbus-daemon` of our own on a socket in a temporary directory.
-#![allow(clippy::allow_attributes, dead_code, reason = "each test binary uses another part of this")]
+//! A private bus: a real `dbus-daemon` of its own, with limits if asked for, gone when dropped.
 
-use std::fmt::Write as _;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-/// The limits of a usual session bus that tests come near to (`/usr/share/dbus-1/session.conf`). Without them the daemon
-/// allows 128 pending replies a connection.
-const USUAL: [(&str, u64); 2] = [("max_replies_per_connection", 50_000), ("max_match_rules_per_connection", 50_000)];
-
-/// A running bus that any user may connect to. It ends, and its directory goes, when this is dropped.
+/// A bus that only its test knows.
 #[derive(Debug)]
-pub(crate) struct Bus {
+pub struct PrivateBus {
     daemon: Child,
     address: String,
-    /// Kept open, so that the daemon never writes into a closed pipe.
-    _stdout: BufReader<ChildStdout>,
-    _directory: TempDir,
+    _dir: TempDir,
 }
 
-impl Bus {
-    /// A bus with the usual limits. When this returns, it accepts connections.
-    pub(crate) fn start() -> Self {
+impl PrivateBus {
+    /// A bus with dbus-daemon's own limits for a session.
+    pub fn start() -> Self {
         Self::with_limits(&[])
     }
 
-    /// A bus with these limits (`max_incoming_bytes`, …; dbus-daemon(1)) over the usual ones.
-    pub(crate) fn with_limits(limits: &[(&str, u64)]) -> Self {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        // Other users must get at the socket too.
-        fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).expect("opening the directory to all");
-        let config = directory.path().join("bus.conf");
-        let socket = directory.path().join("bus");
-        let limits: Vec<_> = USUAL.iter().chain(limits).copied().collect();
-        fs::write(&config, configuration(&socket.to_string_lossy(), &limits)).expect("writing the configuration");
+    /// A bus with these limits, by their names in `dbus-daemon(1)`. Any user may connect and own any name.
+    pub fn with_limits(limits: &[(&str, u64)]) -> Self {
+        let dir = TempDir::with_prefix("ferry-bus-").expect("a temporary directory");
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to other users");
+        let config = dir.path().join("bus.conf");
+        fs::write(&config, configuration(&dir.path().join("socket").display().to_string(), limits)).expect("a file");
         let mut daemon = Command::new("dbus-daemon")
             .arg("--config-file")
             .arg(&config)
-            .args(["--nofork", "--nopidfile", "--nosyslog", "--print-address=1"])
+            .args(["--nofork", "--nosyslog", "--print-address=1"])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
-            .expect("dbus-daemon (package dbus)");
-        let mut stdout = BufReader::new(daemon.stdout.take().expect("a pipe"));
+            .expect("dbus-daemon (Debian package dbus-daemon) must be installed");
         let mut address = String::new();
-        // It listens before it prints; if it could not, it closes the pipe and there is no line.
-        stdout.read_line(&mut address).expect("the daemon's address");
-        let address = address.trim().to_owned();
-        assert!(!address.is_empty(), "dbus-daemon did not start: {:?}", daemon.wait());
-        Self { daemon, address, _stdout: stdout, _directory: directory }
+        let stdout = daemon.stdout.take().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut address).expect("the address");
+        assert!(!address.trim().is_empty(), "dbus-daemon ended without printing its address");
+        Self { daemon, address: address.trim().to_owned(), _dir: dir }
     }
 
-    /// Where it listens, for `--address` or `DBUS_SESSION_BUS_ADDRESS`.
-    pub(crate) fn address(&self) -> &str {
+    /// Where clients connect.
+    pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// Kills it, as if it had crashed; its connections are gone when this returns.
-    pub(crate) fn kill(&mut self) {
-        // It fails only if the daemon has ended already.
-        let _ended = self.daemon.kill();
-        self.daemon.wait().expect("the daemon's end");
+    /// Ends the bus with all its connections, as a crash would.
+    pub fn kill(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
     }
 }
 
-impl Drop for Bus {
+impl Drop for PrivateBus {
     fn drop(&mut self) {
         self.kill();
     }
 }
 
 fn configuration(socket: &str, limits: &[(&str, u64)]) -> String {
-    let limits = limits.iter().fold(String::new(), |mut lines, (name, value)| {
-        let _infallible = writeln!(lines, "  <limit name=\"{name}\">{value}</limit>");
-        lines
-    });
+    let limits: String =
+        limits.iter().map(|(name, value)| format!("  <limit name=\"{name}\">{value}</limit>\n")).collect();
     format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -88,9 +73,9 @@ fn configuration(socket: &str, limits: &[(&str, u64)]) -> String {
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow user="*"/>
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
     <allow own="*"/>
+    <allow send_destination="*" eavesdrop="false"/>
+    <allow receive_sender="*"/>
   </policy>
 {limits}</busconfig>
 "#

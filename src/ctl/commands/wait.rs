@@ -61,14 +61,15 @@ pub(super) async fn wait(
 
 /// Subscribes with a daemon that came, and asks it what was missed; one that went again will come again.
 async fn resume(client: &mut Client, open: &VecDeque<String>, ends: &mut Ends) -> Result<(), Failure> {
-    let asked = match client.subscribe(false).await {
+    match client.subscribe(false).await {
         Ok(()) => ask(client, open, ends).await,
+        Err(failure) if failure.is_loss() => Ok(()),
         Err(failure) => Err(failure),
-    };
-    asked.or_else(|failure| if failure.is_loss() { Ok(()) } else { Err(failure) })
+    }
 }
 
-/// Asks after every open task, for ends of which no signal told. A task that was pruned was done.
+/// Asks after every open task, for ends of which no signal told. A task that was pruned was done. If the daemon goes
+/// away meanwhile, its return will have us ask again.
 async fn ask(client: &mut Client, open: &VecDeque<String>, ends: &mut Ends) -> Result<(), Failure> {
     for id in open {
         if ends.0.contains_key(id) {
@@ -80,6 +81,7 @@ async fn ask(client: &mut Client, open: &VecDeque<String>, ends: &mut Ends) -> R
             Err(Failure::Said { exit: Exit::NotFound, .. }) => {
                 EndView { id: id.clone(), state: "done".to_owned(), error: None }
             }
+            Err(failure) if failure.is_loss() => return Ok(()),
             Err(failure) => return Err(failure),
         };
         ends.0.insert(id.clone(), end);
