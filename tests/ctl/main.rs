@@ -2,6 +2,7 @@
 
 #[path = "../common/bus.rs"]
 mod bus;
+mod daemon;
 mod stand_in;
 
 use std::io::{BufRead, BufReader, Write as _};

@@ -1,4 +1,5 @@
-//! `watch`: what changes, through the daemon's restarts.
+//! `watch`: what changes, through the daemon's restarts. The daemon's coming is told once its signals are subscribed to: from
+//! that line on nothing is missed.
 
 use crate::ctl::client::{Client, News};
 use crate::ctl::exit::Failure;
@@ -12,13 +13,16 @@ pub(super) async fn watch(client: &mut Client, printer: &mut Printer<'_>, all: b
     printer.watch(&WatchView::Daemon { at: printer.now().as_micros(), present: true })?;
     loop {
         let news = client.next().await?;
-        let came = matches!(news, News::Owner(Some(_)));
+        if matches!(news, News::Owner(Some(_))) {
+            match client.subscribe(all).await {
+                Ok(()) => {}
+                // It went again at once; another will come.
+                Err(failure) if failure.is_loss() => continue,
+                Err(failure) => return Err(failure),
+            }
+        }
         if let Some(view) = view(news, printer.now().as_micros()) {
             printer.watch(&view)?;
-        }
-        if came {
-            // One that went again at once will come again.
-            client.subscribe(all).await.or_else(|failure| if failure.is_loss() { Ok(()) } else { Err(failure) })?;
         }
     }
 }
