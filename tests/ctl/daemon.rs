@@ -63,7 +63,9 @@ impl Ferry {
                 let message = poll_fn(|context| Pin::new(&mut signals).poll_next(context)).await;
                 let message = message.expect("the bus lives").expect("readable");
                 let is_change = message.header().member().is_some_and(|member| member.as_str() == "NameOwnerChanged");
-                if is_change && message.body().deserialize::<(&str, &str, &str)>().is_ok_and(|(.., new)| !new.is_empty()) {
+                if is_change
+                    && message.body().deserialize::<(&str, &str, &str)>().is_ok_and(|(.., new)| !new.is_empty())
+                {
                     return;
                 }
             }
@@ -144,7 +146,10 @@ fn an_admin_sees_why_nothing_goes_and_takes_things_back() {
     let first = ferry.enqueue("--key a --tag t --app notes --expires 2h");
     let second = ferry.enqueue("--key b --network wifi");
     let status = ferry.json("status");
-    assert_eq!((status["state"].as_str(), status["strategies"][0]["name"].as_str()), (Some("waiting"), Some("metadata")));
+    assert_eq!(
+        (status["state"].as_str(), status["strategies"][0]["name"].as_str()),
+        (Some("waiting"), Some("metadata"))
+    );
     let (text, ..) = ferry.ctl("status");
     assert!(text.contains("no-backend"), "{text}");
 
@@ -152,7 +157,14 @@ fn an_admin_sees_why_nothing_goes_and_takes_things_back() {
     assert_eq!(explained["reasons"][0]["reason"], "no-backend", "{explained}");
     let shown = ferry.json(&format!("show {first}"));
     let expected = serde_json::json!(["metadata", "pending", "notes", "a", ["t"], 2]);
-    let found = serde_json::json!([shown["strategy"], shown["state"], shown["app"], shown["key"], shown["tags"], shown["size"]]);
+    let found = serde_json::json!([
+        shown["strategy"],
+        shown["state"],
+        shown["app"],
+        shown["key"],
+        shown["tags"],
+        shown["size"]
+    ]);
     assert_eq!(found, expected);
     assert_eq!(ferry.json("list --tag t")["tasks"][0]["id"], first.as_str());
     assert_eq!(ferry.json("list --state failed")["tasks"], serde_json::json!([]));
@@ -166,7 +178,8 @@ fn an_admin_sees_why_nothing_goes_and_takes_things_back() {
     assert_eq!(ferry.ctl("resume").2, 0);
     assert_eq!(ferry.ctl("pause --strategy photo --until 2h").2, 0);
     let strategies = ferry.json("status")["strategies"].clone();
-    let paused: Vec<_> = strategies.as_array().expect("strategies").iter().map(|strategy| &strategy["paused"]).collect();
+    let paused: Vec<_> =
+        strategies.as_array().expect("strategies").iter().map(|strategy| &strategy["paused"]).collect();
     assert_eq!(paused, [false, true, false]);
 }
 

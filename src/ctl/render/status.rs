@@ -9,10 +9,9 @@ use crate::model::WallTime;
 
 pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String {
     let state = palette.paint(Ink::of_state(&view.state), &clean(&view.state));
-    let why = match view.blocked.is_empty() {
-        true => String::new(),
-        false => format!(", {}", clean(&view.blocked.join(", "))),
-    };
+    let reasons: Vec<_> =
+        view.blocked.iter().filter(|reason| **reason != view.state).map(|reason| clean(reason)).collect();
+    let why = if reasons.is_empty() { String::new() } else { format!(", {}", reasons.join(", ")) };
     let mut text = format!("ferryd {}: {state}{why}\n", clean(&view.version));
     let mut line = |name: &str, value: String| text += &format!("  {name:<10} {value}\n");
     line("network", network(&view.network));

@@ -122,6 +122,9 @@ photo            2        0        0       1
 ";
     let text = printed(Form::Text, |printer| printer.status(&status()));
     assert_eq!(text, expected);
+    let paused = StatusView { state: "paused".into(), blocked: vec!["paused".into(), "offline".into()], ..status() };
+    let text = printed(Form::Text, |printer| printer.status(&paused));
+    assert!(text.starts_with("ferryd 0.1.0: paused, offline\n"), "{text}");
 }
 
 #[test]
