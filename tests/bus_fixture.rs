@@ -7,7 +7,7 @@ use bus::PrivateBus;
 use zbus::Connection;
 use zbus::connection::Builder;
 
-async fn connect(bus: &Bus) -> zbus::Result<Connection> {
+async fn connect(bus: &PrivateBus) -> zbus::Result<Connection> {
     Builder::address(bus.address()).build().await
 }
 

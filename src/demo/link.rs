@@ -97,7 +97,9 @@ impl Veth {
         let (device, far) = (veth.device.as_str(), veth.far.as_str());
         ip(&["netns", "add", device])?;
         ip(&["netns", "add", far])?;
-        ip(&["link", "add", "uplink", "netns", device, "type", "veth", "peer", "name", "server", "netns", far])?;
+        // Different indices: a veth whose peer has its own number tells of its carrier up to a second late.
+        let near = ["link", "add", "uplink", "index", "11", "netns", device, "type", "veth"];
+        ip(&[&near[..], &["peer", "name", "server", "index", "12", "netns", far]].concat())?;
         ip(&["-n", device, "address", "add", &format!("{DEVICE}/24"), "dev", "uplink"])?;
         ip(&["-n", far, "address", "add", &format!("{SERVER}/24"), "dev", "server"])?;
         ip(&["-n", far, "link", "set", "server", "up"])?;

@@ -73,8 +73,7 @@ async fn play(teller: &mut Teller<'_>) -> Result<bool, DemoError> {
 
 async fn act(teller: &mut Teller<'_>, link: &mut Link, server: &Server, stage: &Stage) -> Result<bool, DemoError> {
     let mut observer = Observer::connect(&stage.address).await?;
-    let daemon = stage.start_ferryd(link)?;
-    observer.until_ready().await?;
+    let daemon = start(link, stage, &mut observer).await?;
     teller.say(&format!("ferryd runs as process {} on a private bus", daemon.id()));
 
     let handed_over = enqueue(stage)?;
@@ -86,18 +85,18 @@ async fn act(teller: &mut Teller<'_>, link: &mut Link, server: &Server, stage: &
     let unread = hold(server, |behaviour| &mut behaviour.before_applying);
     link.raise().map_err(|error| DemoError::of("raising the link", error))?;
     teller.say("the link is up");
-    kill_in_flight(teller, server, &unread, daemon, "read by the server, not yet applied").await;
+    kill_in_flight(teller, server, &unread, daemon, "read by the server, not yet applied").await?;
     // The next is applied, but its answer never comes: its tasks must arrive again, and count once.
     let unanswered = hold(server, |behaviour| &mut behaviour.before_answering);
     unread.gate.open();
     let daemon = restart(teller, link, stage, &mut observer).await?;
-    kill_in_flight(teller, server, &unanswered, daemon, "applied, not yet answered").await;
+    kill_in_flight(teller, server, &unanswered, daemon, "applied, not yet answered").await?;
     server.behave(Behaviour::honest());
     unanswered.gate.open();
     let daemon = restart(teller, link, stage, &mut observer).await?;
 
     observer.until_empty().await?;
-    daemon.terminate()?;
+    daemon.terminate().await?;
     teller.say("ferryd has nothing left to do and ended on SIGTERM");
     let verdict = verdict::compare(&handed_over, &server.received());
     teller.say(&verdict.to_string());
@@ -140,11 +139,31 @@ fn hold(server: &Server, at: impl FnOnce(&mut Behaviour) -> &mut Wait) -> Hold {
 }
 
 /// Waits until a request stands at the gate, then kills the daemon with -9.
-async fn kill_in_flight(teller: &mut Teller<'_>, server: &Server, hold: &Hold, daemon: Daemon, state: &str) {
+async fn kill_in_flight(
+    teller: &mut Teller<'_>,
+    server: &Server,
+    hold: &Hold,
+    daemon: Daemon,
+    state: &str,
+) -> Result<(), DemoError> {
     server.until(|log| log.requests > hold.earlier).await;
     let process = daemon.id();
-    daemon.kill();
+    daemon.kill().await?;
     teller.say(&format!("kill -9 {process} while a request is in flight: {state}"));
+    Ok(())
+}
+
+/// Starts the daemon and waits until it owns its name, or has ended without.
+async fn start(link: &Link, stage: &Stage, observer: &mut Observer) -> Result<Daemon, DemoError> {
+    let mut daemon = stage.start_ferryd(link)?;
+    tokio::select! {
+        ready = observer.until_ready() => ready?,
+        ended = daemon.ended() => {
+            let problem = ended.map_or_else(|error| error.to_string(), |status| format!("it ended with {status}"));
+            return Err(DemoError::of("starting ferryd", problem));
+        }
+    }
+    Ok(daemon)
 }
 
 async fn restart(
@@ -153,8 +172,7 @@ async fn restart(
     stage: &Stage,
     observer: &mut Observer,
 ) -> Result<Daemon, DemoError> {
-    let daemon = stage.start_ferryd(link)?;
-    observer.until_ready().await?;
+    let daemon = start(link, stage, observer).await?;
     teller.say(&format!("ferryd runs again as process {}", daemon.id()));
     Ok(daemon)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use super::link::Link;
 use super::play::DemoError;
@@ -56,17 +56,17 @@ impl Stage {
     pub(super) fn start_ferryd(&self, link: &Link) -> Result<Daemon, DemoError> {
         let open = |error| DemoError::of("opening the daemon's log", error);
         let log = fs::File::options().create(true).append(true).open(self.log()).map_err(open)?;
-        let child = link
-            .on_device(&self.binaries.join("ferryd"))
+        let child = tokio::process::Command::from(link.on_device(&self.binaries.join("ferryd")))
             .args(["--address", &self.address, "--config"])
             .arg(self.config())
             .arg("--state-dir")
             .arg(self.folder.join("state"))
             .stdin(Stdio::null())
             .stderr(log)
+            .kill_on_drop(true)
             .spawn()
             .map_err(|error| DemoError::of("starting ferryd (is it built beside ferryctl?)", error))?;
-        Ok(Daemon { child })
+        Ok(Daemon { id: child.id().unwrap_or_default(), child })
     }
 
     /// Starts a client program: `ferryctl enqueue metadata --lines`, with one key, these payloads on its input.
@@ -94,37 +94,36 @@ impl Drop for Stage {
     }
 }
 
-/// The daemon's process.
+/// The daemon's process, killed when it is dropped.
 pub(super) struct Daemon {
-    child: Child,
+    id: u32,
+    child: tokio::process::Child,
 }
 
 impl Daemon {
-    /// Its process id, for what the demo says.
+    /// Its process id.
     pub(super) fn id(&self) -> u32 {
-        self.child.id()
+        self.id
+    }
+
+    /// Resolves when it has ended by itself.
+    pub(super) async fn ended(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
     }
 
     /// kill -9.
-    pub(super) fn kill(mut self) {
-        end(&mut self.child);
+    pub(super) async fn kill(mut self) -> Result<(), DemoError> {
+        self.child.kill().await.map_err(|error| DemoError::of("killing ferryd", error))
     }
 
     /// SIGTERM; the exit status must be 0.
-    pub(super) fn terminate(mut self) -> Result<(), DemoError> {
+    pub(super) async fn terminate(mut self) -> Result<(), DemoError> {
         let fail = |error| DemoError::of("ending ferryd", error);
-        let id = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
-        if let Some(id) = id {
-            rustix::process::kill_process(id, rustix::process::Signal::TERM).map_err(|error| fail(error.into()))?;
-        }
-        let status = self.child.wait().map_err(fail)?;
+        let id = i32::try_from(self.id).ok().and_then(rustix::process::Pid::from_raw);
+        let id = id.ok_or_else(|| fail(io::Error::other("it has ended before")))?;
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).map_err(|error| fail(error.into()))?;
+        let status = self.ended().await.map_err(fail)?;
         if status.success() { Ok(()) } else { Err(fail(io::Error::other(format!("it ended with {status}")))) }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        end(&mut self.child);
     }
 }
 

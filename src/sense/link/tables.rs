@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(hops(&[hop(16, 3), hop(8, 4)].concat()).unwrap(), [3, 4]);
         assert_eq!(hops(&[hop(10, 3), hop(8, 4)].concat()).unwrap(), [3, 4]);
         assert_eq!(hops(&hop(0, 3)).unwrap(), [3], "a length of zero does not hang");
-        assert_eq!(hops(&hop(8, 3)[..7]).unwrap(), []);
+        assert!(hops(&hop(8, 3)[..7]).unwrap().is_empty());
     }
 
     #[test]
