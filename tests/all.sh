@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/setup.sh
-need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd python3 python3 unshare util-linux
+need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd unshare util-linux \
+  /usr/bin/python3 python3 /usr/lib/python3/dist-packages/gi python3-gi
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

@@ -1,9 +1,10 @@
 # Sourced by the README's commands: installs what a fresh Debian lacks. Rust itself is the caller's.
-# need PROGRAM PACKAGE ...: installs those Debian packages whose program is missing, as root or through sudo.
+# need FILE PACKAGE ...: installs those Debian packages whose file is missing, as root or through sudo. A program is
+# looked for on the PATH, anything else by its path.
 need() {
   local missing=()
   while [ $# -gt 0 ]; do
-    PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || missing+=("$2")
+    [ -e "$1" ] || PATH="$PATH:/usr/sbin:/sbin" command -v "$1" >/dev/null 2>&1 || missing+=("$2")
     shift 2
   done
   [ ${#missing[@]} -eq 0 ] && return

@@ -28,20 +28,25 @@ pub fn main(arguments: DaemonArguments) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    runtime.block_on(async {
-        let (daemon, sources) = match startup::start(arguments).await {
-            Ok(parts) => parts,
-            Err(error) => {
-                error!("{error}");
-                return ExitCode::FAILURE;
-            }
-        };
-        info!(version = env!("CARGO_PKG_VERSION"), "ready");
-        match run::run(daemon, sources).await {
-            Ended::Asked => ExitCode::SUCCESS,
-            Ended::BusLost => ExitCode::FAILURE,
+    let exit = runtime.block_on(serve(arguments));
+    // A name that is being resolved cannot be called back: it must not hold up the end.
+    runtime.shutdown_background();
+    exit
+}
+
+async fn serve(arguments: DaemonArguments) -> ExitCode {
+    let (daemon, sources) = match startup::start(arguments).await {
+        Ok(parts) => parts,
+        Err(error) => {
+            error!("{error}");
+            return ExitCode::FAILURE;
         }
-    })
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), "ready");
+    match run::run(daemon, sources).await {
+        Ended::Asked => ExitCode::SUCCESS,
+        Ended::BusLost => ExitCode::FAILURE,
+    }
 }
 
 /// Logs to standard error, where the journal reads; `FERRYD_LOG` filters (`info` by default), in the syntax of
