@@ -9,7 +9,7 @@ use ferryd::demo::Behaviour;
 use ferryd::http::{Addresses, KEEP_IDLE};
 use ferryd::model::{Answer, BackendName};
 
-use crate::setup::{PATIENCE, attempt, backend, config, config_for, serve, tasks};
+use crate::setup::{attempt, backend, config, config_for, serve, tasks};
 
 /// Set for the child process of the test below: where to send.
 const CHILD: &str = "FERRY_TEST_IDLE_CHILD";
@@ -27,13 +27,14 @@ fn an_idle_client_sleeps() {
         .spawn()
         .unwrap();
     let mut child = Killed(child);
-    let stdout = BufReader::new(child.0.stdout.take().unwrap());
-    assert!(stdout.lines().any(|line| line.unwrap().ends_with("sent")));
+    let mut lines = BufReader::new(child.0.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().ends_with("sent")));
     assert_eq!(server.log(|log| (log.requests, log.connections)), (20, 1), "a burst re-uses its connection");
-    assert!(server.wait_until(|log| log.open == 0, PATIENCE), "the pool lets go of it");
+    assert!(server.wait_until(|log| log.open == 0, 20 * KEEP_IDLE), "the pool lets go of it");
     // Its timer ends with that; then nothing wakes the process. The first window may catch it on its way to sleep.
     let woken: Vec<u64> = (0..2).map(|_| woken_in(child.0.id(), 3 * KEEP_IDLE)).collect();
     assert_eq!(woken[1], 0, "{woken:?}");
+    assert!(child.0.try_wait().unwrap().is_none(), "it is asleep, not dead");
 }
 
 fn woken_in(pid: u32, window: Duration) -> u64 {
