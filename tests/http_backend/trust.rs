@@ -95,6 +95,35 @@ async fn the_systems_roots_do_not_trust_a_private_authority() {
     untrusted(&attempt(&backend(&config_for(&server, None)), &tasks(1)).await);
 }
 
+/// Set for the child processes of the test below: the HTTPS port.
+const CHILD: &str = "FERRY_TEST_ROOTS_CHILD";
+
+/// The system's roots are found as OpenSSL finds them, `SSL_CERT_FILE` included; a bare Debian has none.
+#[tokio::test]
+async fn the_systems_roots_are_used_and_may_be_none() {
+    if let Ok(port) = std::env::var(CHILD) {
+        let plain = crate::setup::serve(Behaviour::honest());
+        let Answer::Results(_) = attempt(&backend(&crate::setup::config_for(&plain)), &tasks(1)).await else {
+            panic!()
+        };
+        let answer = attempt(&backend(&config(&format!("https://127.0.0.1:{port}/sync"))), &tasks(1)).await;
+        println!("trusted: {}", matches!(answer, Answer::Results(_)));
+        assert!(matches!(answer, Answer::Results(_) | Answer::Untrusted { .. }), "{answer:?}");
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let authority = Authority::new(directory.path(), "ours");
+    let server = authority.serve("127.0.0.1", |_| {});
+    for (roots, trusted) in [(authority.file.as_path(), true), (Path::new("/dev/null"), false)] {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", "trust::the_systems_roots_are_used_and_may_be_none", "--nocapture"]);
+        child.env(CHILD, server.address().port().to_string()).env("SSL_CERT_FILE", roots).env_remove("SSL_CERT_DIR");
+        let output = tokio::task::spawn_blocking(move || child.output()).await.unwrap().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && said.contains(&format!("trusted: {trusted}")), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn roots_mended_by_the_admin_are_seen_at_the_next_attempt() {
     let directory = tempfile::tempdir().unwrap();
