@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Scheduler;
 use super::backend::Illness;
 use super::lane::Lane;
+use super::outcome::Ill;
 use super::pause::Paused;
 use crate::model::{
     Assume, BackendName, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause, Reason, Standing,
@@ -76,11 +77,14 @@ impl Scheduler {
     ) -> Block {
         let since = lane.and_then(|lane| lane.hindrances.get(&reason)).copied().unwrap_or_default();
         let mut row = row(reason, since);
-        match reason {
-            Reason::Paused => self.tell_pause(&mut row, &task.strategy, now),
-            Reason::NoBackend => self.tell_no_backend(&mut row, &task.strategy),
-            _network if is_of_network(reason) => tell_network(&mut row, backend, world),
-            _power => self.tell_power(&mut row, task, world),
+        if reason == Reason::Paused {
+            self.tell_pause(&mut row, &task.strategy, now);
+        } else if reason == Reason::NoBackend {
+            self.tell_no_backend(&mut row, &task.strategy);
+        } else if is_of_network(reason) {
+            tell_network(&mut row, backend, world);
+        } else {
+            self.tell_power(&mut row, task, world);
         }
         row
     }
@@ -137,13 +141,13 @@ impl Scheduler {
         row.detail.insert("error".to_owned(), illness.words.clone());
         row.detail.insert("failures".to_owned(), illness.failures.to_string());
         let next = self.next_probe(name, illness, now, &mut row);
-        row.clears = match illness.reason() {
-            Reason::BackendAuth => {
+        row.clears = match illness.ill {
+            Ill::Auth => {
                 let credential = credential(config.credential.as_ref());
                 row.detail.insert("credential".to_owned(), credential.clone());
                 format!("backend {name} takes the credential ({credential}): renew it, then reload; {next}")
             }
-            Reason::BackendTls => {
+            Ill::Tls => {
                 if let Some(file) = &config.ca_file {
                     row.detail.insert("ca_file".to_owned(), file.display().to_string());
                 }
@@ -152,10 +156,10 @@ impl Scheduler {
                      and reload; {next}"
                 )
             }
-            Reason::BackendConfig => {
+            Ill::Config => {
                 format!("backend.{name}.url names an endpoint that exists: correct it and reload; {next}")
             }
-            _down => format!("backend {name} answers again; {next}"),
+            Ill::Down => format!("backend {name} answers again; {next}"),
         };
         Some(row)
     }

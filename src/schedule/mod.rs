@@ -11,6 +11,7 @@ mod explain;
 mod lane;
 mod outcome;
 mod pause;
+mod policy;
 mod scheduler;
 mod status;
 #[cfg(test)]
