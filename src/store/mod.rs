@@ -15,6 +15,7 @@ mod order;
 mod read;
 mod reserve;
 mod row;
+mod salvage;
 mod schema;
 mod sql;
 mod work;

@@ -14,13 +14,13 @@ use rustix::fs::{FlockOperation, flock};
 use super::agenda::Agenda;
 use super::books::Books;
 use super::cursor::CursorKey;
-use super::error::OpenError;
+use super::error::{OpenError, StoreError, is_damaged, is_full};
 use super::operation::Job;
 use super::ops::recover::{Recover, Recovered};
 use super::read::{Pace, Query, ReadJob, serve};
 use super::reserve::Reserve;
 use super::writer::Writer;
-use super::{Opening, Options, Salvage, schema};
+use super::{Opening, Options, salvage, schema};
 use crate::model::{StoreNews, WallTime};
 
 /// Where things lie in the state directory.
@@ -135,10 +135,17 @@ pub(super) fn open(
     };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("making the state directory", dir))?;
     let lock = take_lock(&places)?;
-    let reserve = Reserve::open(&places.reserve(), options.reserve)
-        .map_err(io_error("setting space aside in", &places.reserve()))?;
-    let ready = Ready { places, options, now, random: fastrand::Rng::with_seed(seed), reserve };
-    let (writer, opening) = ready.open()?;
+    let ready = || -> Result<Ready, OpenError> {
+        let reserve = Reserve::open(&places.reserve(), options.reserve)
+            .map_err(io_error("setting space aside in", &places.reserve()))?;
+        let random = fastrand::Rng::with_seed(seed);
+        Ok(Ready { places: places.clone(), options: options.clone(), now, random, reserve })
+    };
+    let (writer, opening) = match ready()?.open() {
+        // Damage that only the first transaction met: it is suspected now, and the whole database will be checked.
+        Err(OpenError::Recover { source: StoreError::Damaged { .. }, .. }) => ready()?.open()?,
+        other => other?,
+    };
     let threads = start(writer, lock, dir, news)?;
     Ok((threads, opening))
 }
@@ -164,28 +171,48 @@ struct Ready {
 }
 
 impl Ready {
+    /// Opens the database; if it is damaged, once more with what is readable of it.
     fn open(mut self) -> Result<(Writer, Opening), OpenError> {
         let file = self.places.database();
-        let salvage: Option<Salvage> = None;
-        peek(&file)?;
-        let conn = self.connect()?;
-        let (mut writer, recovered) = self.recover(conn)?;
+        let suspicion = Suspicion(self.places.suspicion());
+        salvage::finish(&file, self.now)?;
+        let (conn, salvage) = match self.connect(&suspicion) {
+            Ok(conn) => (conn, None),
+            Err(error) => {
+                let Some(reason) = damage(&error) else { return Err(error) };
+                let salvage = salvage::salvage(&file, &reason, self.now)?;
+                (self.connect(&suspicion)?, Some(salvage))
+            }
+        };
+        suspicion.lower().map_err(|source| OpenError::Io { doing: "removing", path: suspicion.0.clone(), source })?;
+        let (mut writer, recovered) = self.recover(conn, suspicion)?;
         let news = writer.news().unwrap_or_default();
-        let opening = Opening { recovered: recovered.waiting, crashed: recovered.crashed, salvage, news };
-        Ok((writer, opening))
+        Ok((writer, Opening { recovered: recovered.waiting, crashed: recovered.crashed, salvage, news }))
     }
 
-    fn connect(&mut self) -> Result<Connection, OpenError> {
+    /// Even a start takes some space: on a full disk it is the reserve's.
+    fn connect(&mut self, suspicion: &Suspicion) -> Result<Connection, OpenError> {
+        match self.try_connect(suspicion) {
+            Err(OpenError::Sqlite { source, .. }) if is_full(&source) && self.reserve.release() => {
+                self.try_connect(suspicion)
+            }
+            other => other,
+        }
+    }
+
+    fn try_connect(&mut self, suspicion: &Suspicion) -> Result<Connection, OpenError> {
         let file = self.places.database();
+        peek(&file)?;
         make(&file)?;
-        connect(&file, &mut self.random).map_err(|source| OpenError::Sqlite {
-            doing: "opening the queue database",
-            path: file,
-            source,
-        })
+        let conn = connect(&file, &mut self.random).and_then(|conn| {
+            check(&conn, suspicion.is_raised())?;
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+            Ok(conn)
+        });
+        conn.map_err(|source| OpenError::Sqlite { doing: "opening the queue database", path: file, source })
     }
 
-    fn recover(self, conn: Connection) -> Result<(Writer, Recovered), OpenError> {
+    fn recover(self, conn: Connection, suspicion: Suspicion) -> Result<(Writer, Recovered), OpenError> {
         let file = self.places.database();
         let sqlite = |source| OpenError::Sqlite { doing: "reading the queue database", path: file.clone(), source };
         let mut writer = Writer {
@@ -196,13 +223,60 @@ impl Ready {
             options: self.options,
             random: self.random,
             reserve: self.reserve,
-            suspicion: Suspicion(self.places.suspicion()),
+            suspicion,
         };
         let recovered = writer
             .perform(Recover { now: self.now })
             .map_err(|source| OpenError::Recover { path: file.clone(), source })?;
         Ok((writer, recovered))
     }
+}
+
+/// What SQLite says about the damage, if it is damage.
+fn damage(error: &OpenError) -> Option<String> {
+    match error {
+        OpenError::Sqlite { source, .. } if is_damaged(source) => Some(source.to_string()),
+        OpenError::Sqlite { .. }
+        | OpenError::Io { .. }
+        | OpenError::Locked { .. }
+        | OpenError::Newer { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::Recover { .. } => None,
+    }
+}
+
+/// The table and its indexes: which rows stand there, and in which order.
+const ENDS: [(&str, &str, &str); 8] = [
+    ("NOT INDEXED", "true", "seq"),
+    ("INDEXED BY task_id", "true", "id"),
+    ("INDEXED BY ready", "state = 0 AND behind = 0 AND deps = 0", "lane"),
+    ("INDEXED BY busy", "state IN (1, 5)", "state"),
+    ("INDEXED BY ended", "state IN (2, 4)", "since"),
+    ("INDEXED BY expiring", "expires IS NOT NULL AND state = 0", "expires"),
+    ("INDEXED BY backoff", "state = 0 AND attempts > 0", "due"),
+    ("INDEXED BY keyed", "key IS NOT NULL AND state IN (0, 1, 5)", "owner"),
+];
+
+/// Looks for damage where a start needs the database to be sound: the ends of the table and of each index. The whole of
+/// it is checked only after a run that found damage, since that takes as long as reading it all.
+fn check(conn: &Connection, suspected: bool) -> rusqlite::Result<()> {
+    Books::load(conn)?;
+    next_seq(conn)?;
+    for (index, rows, order) in ENDS {
+        for direction in ["ASC", "DESC"] {
+            let end = format!("SELECT * FROM task {index} WHERE {rows} ORDER BY {order} {direction} LIMIT 1");
+            conn.prepare(&end)?.query([])?.next()?;
+        }
+    }
+    if !suspected {
+        return Ok(());
+    }
+    let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+    if found == "ok" { Ok(()) } else { Err(corrupt(found)) }
+}
+
+fn corrupt(found: String) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT), Some(found))
 }
 
 fn next_seq(conn: &Connection) -> rusqlite::Result<i64> {
@@ -215,7 +289,7 @@ fn next_seq(conn: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Makes the file if there is none, so that nobody else can read it; its WAL takes the same mode.
-fn make(file: &Path) -> Result<(), OpenError> {
+pub(super) fn make(file: &Path) -> Result<(), OpenError> {
     OpenOptions::new()
         .create(true)
         .write(true)
@@ -229,6 +303,8 @@ fn make(file: &Path) -> Result<(), OpenError> {
 fn connect(file: &Path, random: &mut fastrand::Rng) -> rusqlite::Result<Connection> {
     let mut conn =
         Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    // Until it is known to be sound, nothing of its WAL is written into it.
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     schema::prepare_writer(&conn)?;
     schema::migrate(&mut conn)?;
     CursorKey::make(&conn, random)?;

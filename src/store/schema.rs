@@ -12,6 +12,9 @@ const MIGRATIONS: &[&str] = &[include_str!("sql/0001-queue.sql")];
 /// The schema that this program knows.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;
 
+/// Bytes a page: SQLite's default, set so that a salvage knows it.
+pub(super) const PAGE_SIZE: usize = 4096;
+
 /// Page cache of the writer in KiB: memory does not grow with the queue.
 const WRITER_CACHE: i64 = 2048;
 /// Page cache of each reader in KiB.
@@ -28,6 +31,7 @@ pub(super) fn prepare_writer(conn: &Connection) -> Result<()> {
          PRAGMA trusted_schema = OFF;
          PRAGMA temp_store = MEMORY;
          PRAGMA mmap_size = 0;
+         PRAGMA page_size = {PAGE_SIZE};
          PRAGMA cache_size = -{WRITER_CACHE};
          PRAGMA journal_mode = WAL;
          PRAGMA synchronous = FULL;

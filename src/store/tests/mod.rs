@@ -1,6 +1,10 @@
 //! What the store promises, over real files.
 
+mod ends;
+mod enqueue;
 mod life;
+mod order;
+mod reads;
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -114,6 +118,12 @@ impl Rig {
         }
         told
     }
+}
+
+/// How many rows a table has on disk.
+fn rows(rig: &Rig, table: &str) -> i64 {
+    let conn = super::schema::open_reader(&rig.dir.path().join("ferry.db")).unwrap();
+    conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
 }
 
 fn open_at(dir: &Path, options: &Options, now: WallTime) -> (Store, Opening, Receiver<StoreNews>) {
