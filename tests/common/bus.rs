@@ -9,20 +9,21 @@ use tempfile::TempDir;
 
 /// A bus that only its test knows.
 #[derive(Debug)]
-pub struct PrivateBus {
+pub(crate) struct PrivateBus {
     daemon: Child,
     address: String,
     _dir: TempDir,
 }
 
 impl PrivateBus {
-    /// A bus with dbus-daemon's own limits for a session.
-    pub fn start() -> Self {
-        Self::with_limits(&[])
+    /// A bus with the limits of a session (`session.conf`). Any user may connect and own any name.
+    pub(crate) fn start() -> Self {
+        Self::with_limits(&[("max_replies_per_connection", 50_000), ("max_match_rules_per_connection", 50_000)])
     }
 
-    /// A bus with these limits, by their names in `dbus-daemon(1)`. Any user may connect and own any name.
-    pub fn with_limits(limits: &[(&str, u64)]) -> Self {
+    /// A bus with these limits, by their names in `dbus-daemon(1)`; the others are as built in, which are nearly those of
+    /// the system's bus: 128 calls of a connection may wait for their answers.
+    pub(crate) fn with_limits(limits: &[(&str, u64)]) -> Self {
         let dir = TempDir::with_prefix("ferry-bus-").expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to other users");
         let config = dir.path().join("bus.conf");
@@ -44,12 +45,12 @@ impl PrivateBus {
     }
 
     /// Where clients connect.
-    pub fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         &self.address
     }
 
     /// Ends the bus with all its connections, as a crash would.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
     }
