@@ -180,14 +180,15 @@ impl Books {
             return Ok(*id);
         }
         let id = LaneId(self.lanes.keys().next_back().map_or(1, |last| last.0 + 1));
-        conn.prepare_cached("INSERT INTO lane (id, strategy, network, charging, min_battery) VALUES (?, ?, ?, ?, ?)")?
-            .execute(params![
+        for table in ["lane", "lane_spare"] {
+            conn.prepare_cached(&format!("INSERT INTO {table} VALUES (?, ?, ?, ?, ?)"))?.execute(params![
                 id.0,
                 strategy.as_str(),
                 overrides.network.map(|need| need.as_str()),
                 overrides.charging,
                 overrides.min_battery.map(|floor| floor.percent()),
             ])?;
+        }
         let lane = Lane { strategy: strategy.clone(), overrides, tally: Tally::nothing(), told: None };
         self.lanes.insert(id, lane);
         Ok(id)

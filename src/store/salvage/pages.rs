@@ -46,7 +46,7 @@ pub(super) fn carry_over(copy: &Path, gaps: &[Gap], new: &Connection) -> io::Res
 fn table_of(values: &[Value]) -> Option<Table> {
     let table = TABLES.into_iter().find(|table| table.columns == values.len())?;
     let fits = match (table.name, values) {
-        ("lane", [Value::Null, Value::Text(_), ..]) | ("payload", [Value::Null, Value::Text(_)]) => true,
+        ("lane_spare", [Value::Null, Value::Text(_), ..]) | ("payload", [Value::Null, Value::Text(_)]) => true,
         ("account", [Value::Null, Value::Integer(_), Value::Text(_), Value::Integer(_), ..]) => true,
         ("task", [Value::Null, Value::Blob(id), Value::Integer(_), ..]) => id.len() == 16,
         _ => false,

@@ -11,7 +11,7 @@ use super::super::error::is_damaged;
 use super::super::schema::PAGE_SIZE;
 
 /// Reads that may fail in one table before the rest of it is left to the pages.
-const FAILURES: usize = 100_000;
+const FAILURES: usize = 20_000;
 
 /// Row numbers that could not be read, by table.
 pub(super) type Gaps = Vec<Gap>;
@@ -30,14 +30,22 @@ pub(super) struct Table {
     pub(super) name: &'static str,
     key: &'static str,
     pub(super) columns: usize,
+    /// Where else its greatest row number, or a greater one, can be read.
+    last: &'static str,
 }
 
 /// The tables with row numbers.
-pub(super) const TABLES: [Table; 4] = [
-    Table { name: "lane", key: "id", columns: 5 },
-    Table { name: "account", key: "id", columns: 10 },
-    Table { name: "payload", key: "task", columns: 2 },
-    Table { name: "task", key: "seq", columns: 24 },
+pub(super) const TABLES: [Table; 5] = [
+    Table { name: "lane_spare", key: "id", columns: 5, last: "SELECT max(lane) FROM account" },
+    Table { name: "lane", key: "id", columns: 5, last: "SELECT max(lane) FROM account" },
+    Table { name: "account", key: "id", columns: 10, last: "SELECT max(account) FROM task NOT INDEXED" },
+    Table { name: "payload", key: "task", columns: 2, last: "SELECT max(seq) FROM task NOT INDEXED" },
+    Table {
+        name: "task",
+        key: "seq",
+        columns: 24,
+        last: "SELECT max(seq) FROM task INDEXED BY task_id WHERE id > x''",
+    },
 ];
 
 /// Tables without row numbers, each with its key: read from both ends.
@@ -138,12 +146,11 @@ fn carry_table(old: &Connection, new: &Connection, table: Table) -> Result<Gaps>
     Ok(gaps)
 }
 
-/// The greatest row number as far as it can be found; beyond the last leaf it is guessed.
+/// The greatest row number, or one beyond it if the table's end cannot be read.
 fn last_row(old: &Connection, table: Table) -> i64 {
-    let (name, key) = (table.name, table.key);
-    let last: Result<Option<i64>> =
-        old.query_row(&format!("SELECT max({key}) FROM {name} NOT INDEXED"), [], |row| row.get(0));
-    last.map_or(i64::from(u32::MAX), |last| last.unwrap_or(0))
+    let own = format!("SELECT max({}) FROM {} NOT INDEXED", table.key, table.name);
+    let read = |sql: &str| old.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    read(&own).or_else(|_| read(table.last)).map_or(i64::from(u32::MAX), |last| last.unwrap_or(0))
 }
 
 /// Copies the rows of a range; `Err` with the last one that could be read if it ended early.

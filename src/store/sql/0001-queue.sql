@@ -25,6 +25,16 @@ CREATE TABLE lane (
     min_battery INTEGER
 ) STRICT;
 
+-- The same rows again, on a page of their own. Without its lane no task can be used, and all lanes stand on one page:
+-- a salvage takes them from here if that page is damaged.
+CREATE TABLE lane_spare (
+    id INTEGER PRIMARY KEY,
+    strategy TEXT NOT NULL,
+    network TEXT,
+    charging INTEGER,
+    min_battery INTEGER
+) STRICT;
+
 -- What one app of one owner has in one lane. Every counter that anybody asks for is a sum over these rows: a lane's and
 -- a strategy's counts, an owner's and an app's usage. A transaction writes each row that it touches once.
 CREATE TABLE account (

@@ -1,6 +1,9 @@
 -- After a salvage: makes the tables agree with one another again. What is carried over are rows; what follows from rows
 -- (who waits for whom, the counters) is worked out anew.
 
+INSERT OR IGNORE INTO lane SELECT * FROM lane_spare;
+INSERT OR IGNORE INTO lane_spare SELECT * FROM lane;
+
 -- A task without its lane, or one still to be sent without its payload, cannot be used.
 DELETE FROM task WHERE state NOT BETWEEN 0 AND 5 OR length(id) <> 16 OR lane NOT IN (SELECT id FROM lane);
 DELETE FROM task WHERE payload IS NULL AND state IN (0, 1, 3) AND seq NOT IN (SELECT task FROM payload);

@@ -1,10 +1,13 @@
 //! What the store promises, over real files.
 
+mod damage;
+mod disk;
 mod ends;
 mod enqueue;
 mod life;
 mod order;
 mod reads;
+mod restart;
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
@@ -202,4 +205,38 @@ fn rejected() -> Settlement {
 /// The states that a task went through, as told.
 fn path_of(changes: &[TaskChange], id: TaskId) -> Vec<State> {
     changes.iter().filter(|change| change.id == id).map(|change| change.state).collect()
+}
+
+/// Makes sure that the counters, the order and the indexes say what the rows say.
+fn assert_consistent(rig: &Rig) {
+    let conn = super::schema::open_reader(&rig.dir.path().join("ferry.db")).unwrap();
+    let wrong = |what: &str, sql: &str| {
+        let wrong: i64 = conn.query_row(&format!("SELECT count(*) FROM ({sql})"), [], |row| row.get(0)).unwrap();
+        assert_eq!(wrong, 0, "{what}");
+    };
+    wrong(
+        "counters",
+        "SELECT id, pending, running, failed, waiting, bytes, kept FROM account EXCEPT
+         SELECT account, sum(state = 0), sum(state = 1), sum(state = 3), sum(state = 0 AND behind = 0 AND deps = 0),
+                sum(iif(state IN (0, 1, 3), size, 0)), count(*) FROM task GROUP BY account",
+    );
+    wrong("accounts", "SELECT account, owner, lane FROM task EXCEPT SELECT id, owner, lane FROM account");
+    wrong(
+        "deps",
+        "SELECT seq FROM task WHERE state = 0 AND deps <>
+         (SELECT count(*) FROM dependency JOIN task AS other ON other.seq = on_task AND other.state IN (0, 1, 3)
+          WHERE dependency.task = task.seq)",
+    );
+    wrong("dependencies", "SELECT 1 FROM dependency WHERE task NOT IN (SELECT seq FROM task WHERE state = 0)");
+    wrong(
+        "heads",
+        "SELECT seq FROM task WHERE state = 0 AND behind <> (key IS NOT NULL AND EXISTS
+         (SELECT 1 FROM task AS other WHERE other.owner = task.owner AND other.key = task.key AND
+          (other.state IN (1, 5) OR (other.state = 0 AND other.seq < task.seq))))",
+    );
+    for table in ["payload", "history", "request"] {
+        wrong(table, &format!("SELECT 1 FROM {table} WHERE task NOT IN (SELECT seq FROM task)"));
+    }
+    let sound: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
+    assert_eq!(sound, "ok");
 }
