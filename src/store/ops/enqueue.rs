@@ -65,7 +65,8 @@ fn enqueue(work: &mut Work<'_>, new: &NewTask) -> Result<Enqueued, Fault<Enqueue
     Ok(Enqueued::Added(new.id))
 }
 
-/// Cancels what is pending under the key, from the last to the first so that none of them comes to the head.
+/// Cancels what is pending under the key, from the last to the first: none of them comes to the head meanwhile, and one
+/// that comes after another of them is cancelled like it and does not fail.
 fn cancel_pending(work: &mut Work<'_>, new: &NewTask, key: &str) -> Result<()> {
     let pending: Vec<i64> = work
         .conn

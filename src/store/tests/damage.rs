@@ -91,7 +91,7 @@ fn aside(dir: &Path) -> Vec<std::path::PathBuf> {
 
 #[test]
 fn a_file_that_is_no_database_is_moved_aside_and_nothing_of_it_is_lost() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let rubbish = b"not a database, but somebody's words\n".repeat(1000);
     fs::write(dir.path().join("ferry.db"), &rubbish).unwrap();
     let rig = Rig::open(dir, options(), START);
@@ -168,7 +168,7 @@ fn whichever_page_is_damaged_the_store_opens_and_keeps_nearly_everything() {
     let sound = fs::read(dir.path().join("ferry.db")).unwrap();
     // The first ones are the roots and the rare pages.
     for page in (0..30).chain((30..count).step_by(17)) {
-        let dir = tempfile::tempdir().unwrap();
+        let dir = scratch();
         let mut damaged = sound.clone();
         let start = (page * PAGE) as usize;
         damaged[start..start + PAGE as usize].fill(0xa5);
@@ -240,7 +240,7 @@ fn a_newer_schema_is_refused_untouched_also_when_only_its_wal_knows() {
     let conn = rusqlite::Connection::open(&file).unwrap();
     conn.execute_batch("PRAGMA user_version = 99").unwrap();
     // With the WAL as a killed daemon leaves it, then as one that stopped.
-    let killed = tempfile::tempdir().unwrap();
+    let killed = scratch();
     for name in ["ferry.db", "ferry.db-wal"] {
         fs::copy(dir.path().join(name), killed.path().join(name)).unwrap();
     }
@@ -255,7 +255,7 @@ fn a_newer_schema_is_refused_untouched_also_when_only_its_wal_knows() {
 
 #[test]
 fn another_programs_database_is_refused_untouched() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = scratch();
     let conn = rusqlite::Connection::open(dir.path().join("ferry.db")).unwrap();
     conn.execute_batch("CREATE TABLE theirs (a); PRAGMA application_id = 7; PRAGMA user_version = 1;").unwrap();
     drop(conn);

@@ -173,3 +173,37 @@ fn operations_take_effect_in_the_order_of_the_calls_though_nobody_polls() {
     rig.told();
     assert_eq!(rig.state(id), State::Done);
 }
+
+#[test]
+fn what_waits_is_one_commit_and_one_news_and_an_operation_that_cannot_be_done_harms_no_other() {
+    let dir = scratch();
+    let (told, news) = channel();
+    let (go_on, wait_for_it) = channel::<()>();
+    // The writer stands still in its first news: all that is asked meanwhile waits.
+    let tell = move |gathered| {
+        let _ = told.send(gathered);
+        let _ = wait_for_it.recv();
+    };
+    let (store, _) = Store::open(dir.path(), options(), START, 7, tell).unwrap();
+    let first = task();
+    wait(store.enqueue(vec![first.clone()])).unwrap();
+    let before = news.recv().unwrap();
+    assert_eq!(before.changes.len(), 1);
+
+    let twice = store.enqueue(vec![NewTask { payload: "2".to_owned(), ..first.clone() }]);
+    let others: Vec<_> = (0..9).map(|_| store.enqueue(vec![task()])).collect();
+    let claimed = store.claim(LaneId(1), 99, START);
+    go_on.send(()).unwrap();
+    let refused = wait(twice).unwrap_err();
+    assert!(matches!(refused, EnqueueError::Store(StoreError::Sqlite { .. })), "{refused}");
+    for other in others {
+        wait(other).unwrap();
+    }
+    let claimed = wait(claimed).unwrap();
+    assert_eq!((claimed.len(), claimed[0].payload.as_str()), (10, first.payload.as_str()));
+    let gathered = news.recv().unwrap();
+    assert_eq!(gathered.changes.len(), 9 + 10);
+    assert_eq!(gathered.lanes.len(), 1);
+    drop(go_on);
+    drop(store);
+}

@@ -6,7 +6,9 @@ mod ends;
 mod enqueue;
 mod life;
 mod order;
+mod random;
 mod reads;
+mod reference;
 mod restart;
 
 use std::sync::mpsc::{Receiver, channel};
@@ -37,7 +39,7 @@ impl Rig {
     }
 
     fn with(options: Options) -> Self {
-        Self::open(tempfile::tempdir().unwrap(), options, START)
+        Self::open(scratch(), options, START)
     }
 
     fn open(dir: TempDir, options: Options, now: WallTime) -> Self {
@@ -127,6 +129,12 @@ impl Rig {
 fn rows(rig: &Rig, table: &str) -> i64 {
     let conn = super::schema::open_reader(&rig.dir.path().join("ferry.db")).unwrap();
     conn.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0)).unwrap()
+}
+
+/// A directory for a test: in memory where there is such a place, since these tests commit often and cut no power.
+fn scratch() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
 fn open_at(dir: &Path, options: &Options, now: WallTime) -> (Store, Opening, Receiver<StoreNews>) {

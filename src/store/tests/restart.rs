@@ -139,7 +139,7 @@ fn what_was_asked_before_the_last_handle_went_is_done() {
 #[test]
 fn nobody_else_may_read_the_state_directory() {
     use std::os::unix::fs::PermissionsExt;
-    let parent = tempfile::tempdir().unwrap();
+    let parent = scratch();
     let dir = parent.path().join("a/b");
     let (store, _, _news) = open_at(&dir, &options(), START);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -194,7 +194,7 @@ fn a_copy_of_the_files_at_any_moment_has_all_that_was_acknowledged_and_nothing_h
 /// The files as a kill at one moment would leave them. Only a checkpoint changes the database, and the WAL's header
 /// when it starts anew; a WAL that grew meanwhile is one that ends in the middle of a commit.
 fn snapshot(dir: &Path) -> TempDir {
-    let copy = tempfile::tempdir().unwrap();
+    let copy = scratch();
     let read = |name: &str| fs::read(dir.join(name)).unwrap();
     loop {
         let (database, wal) = (read("ferry.db"), read("ferry.db-wal"));
