@@ -15,6 +15,11 @@ use crate::schedule::{Effect, Input, Scheduler};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
+/// How many random lives a test lives: 100, or what `FERRYD_TEST_SEEDS` says.
+pub(super) fn seeds() -> u64 {
+    std::env::var("FERRYD_TEST_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(100)
+}
+
 pub(super) fn start_of_time() -> Now {
     Now { moment: Moment::since_boot(Duration::from_secs(1_000)), wall: WallTime::from_micros(1_700_000_000_000_000) }
 }
