@@ -1,11 +1,12 @@
 //! Who calls, and what they may: the UID is the border, `app` is only a label.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use zbus::Connection;
 use zbus::fdo::ConnectionCredentials;
 use zbus::message::Message;
+use zbus::{Connection, Variant};
 
 use super::error::Refusal;
 use super::options::TEXT_MAX;
@@ -99,6 +100,18 @@ pub(super) async fn ask(bus: Connection, client: String) -> Result<Caller, zbus:
         .process_id()
         .map_or_else(|| "unknown".to_owned(), |pid| app_of(&Path::new("/proc").join(pid.to_string())));
     Ok(Caller { uid, gids, app })
+}
+
+/// Asks the bus how many bytes wait there for `client`; fails where the bus does not say.
+pub(super) async fn unread(bus: Connection, client: &str) -> Result<usize, zbus::Error> {
+    let (driver, stats) = (Some("org.freedesktop.DBus"), Some("org.freedesktop.DBus.Debug.Stats"));
+    let reply = bus.call_method(driver, "/org/freedesktop/DBus", stats, "GetConnectionStats", &(client,)).await?;
+    let body = reply.body();
+    let all: HashMap<&str, Variant<'_>> = body.deserialize()?;
+    match all.get("OutgoingBytes") {
+        Some(Variant::U32(bytes)) => Ok(usize::try_from(*bytes).unwrap_or(usize::MAX)),
+        _ => Err(zbus::Error::Failure("the bus does not say how much waits".into())),
+    }
 }
 
 /// The message that asks the bus to tell, or no longer to tell, when `client` leaves. It expects no reply.

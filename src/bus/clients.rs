@@ -6,18 +6,24 @@
 //! - Nothing begins before the bus has said who calls.
 //! - At most [`IN_FLIGHT`] calls of a connection are begun and not answered. What comes beyond waits, up to
 //!   [`WAITING_CALLS`] calls and [`WAITING_BYTES`] bytes; what comes beyond that is refused as busy.
+//! - At most [`READS_IN_FLIGHT`] of them are reads, whose answers may be large.
+//! - Nothing begins for a connection that does not read its answers ([`Flow`]).
 //! - Connections take turns, one call each.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use zbus::message::Message;
 
 use super::access::Caller;
 use super::call::{Call, Effect};
+use super::flow::Flow;
 
 /// The most calls of one connection that are begun and not answered.
 pub(super) const IN_FLIGHT: usize = 128;
+/// The most reads among them.
+pub(super) const READS_IN_FLIGHT: usize = 8;
 /// The most calls of one connection that wait to begin.
 pub(super) const WAITING_CALLS: usize = 8192;
 /// The most bytes of one connection that wait to begin; one call always may.
@@ -31,6 +37,7 @@ pub(super) struct Ticket {
     /// The connection's unique name.
     pub(super) client: Arc<str>,
     number: u64,
+    is_read: bool,
 }
 
 /// What to do about a call that came in.
@@ -42,6 +49,8 @@ pub(super) enum Arrival {
     Queued,
     /// Too much of this connection waits: refuse it.
     Busy,
+    /// Too much of this connection waits, and it does not even read refusals.
+    Deaf,
 }
 
 /// All connections that called and have not left.
@@ -51,6 +60,8 @@ pub(super) struct Clients {
     /// Who may have something to begin.
     turns: VecDeque<Arc<str>>,
     waiting_bytes: usize,
+    /// Whose flow has something to ask or a deadline.
+    unsure: BTreeSet<Arc<str>>,
 }
 
 #[derive(Debug, Default)]
@@ -63,6 +74,8 @@ struct Client {
     /// Writes that are begun and not answered.
     writing: BTreeSet<u64>,
     in_flight: usize,
+    reads_in_flight: usize,
+    flow: Flow,
     last: u64,
     has_turn: bool,
 }
@@ -81,7 +94,7 @@ impl Clients {
             || state.waiting_bytes + size > WAITING_BYTES
             || self.waiting_bytes + size > WAITING_BYTES_OF_ALL;
         if full && !state.waiting.is_empty() {
-            return Arrival::Busy;
+            return if state.flow.is_open() { Arrival::Busy } else { Arrival::Deaf };
         }
         state.waiting.push_back((message, effect));
         state.waiting_bytes += size;
@@ -104,6 +117,7 @@ impl Clients {
     pub(super) fn left(&mut self, client: &str) -> Vec<Message> {
         let Some(state) = self.known.remove(client) else { return Vec::new() };
         self.waiting_bytes -= state.waiting_bytes;
+        self.unsure.remove(client);
         state.waiting.into_iter().map(|(message, _)| message).collect()
     }
 
@@ -115,10 +129,10 @@ impl Clients {
             let before = state.waiting_bytes;
             let next = state.next();
             self.waiting_bytes -= before - state.waiting_bytes;
-            let Some((number, message)) = next else { continue };
+            let Some(Next { number, message, is_read }) = next else { continue };
             let Some(caller) = state.caller.clone() else { continue };
             self.give_turn(&name);
-            return Some((Ticket { client: name, number }, Call { message, caller }));
+            return Some((Ticket { client: name, number, is_read }, Call { message, caller }));
         }
         None
     }
@@ -127,8 +141,66 @@ impl Clients {
     pub(super) fn answered(&mut self, ticket: &Ticket) {
         let Some(state) = self.known.get_mut(&ticket.client) else { return };
         state.in_flight -= 1;
+        state.reads_in_flight -= usize::from(ticket.is_read);
         state.writing.remove(&ticket.number);
         self.give_turn(&ticket.client);
+    }
+
+    /// A message for a connection: given back if it may be sent now; held if much of what was sent is not read; gone if
+    /// the connection is.
+    pub(super) fn outgoing(&mut self, client: &str, message: Message) -> Option<Message> {
+        let (name, _) = self.known.get_key_value(client)?;
+        let name = name.clone();
+        let state = self.known.get_mut(&name)?;
+        let now = state.flow.offer(message);
+        if state.flow.wants_to_ask() {
+            self.unsure.insert(name);
+        }
+        now
+    }
+
+    /// The connections about which it should be asked how much they have not read. They count as asked.
+    pub(super) fn to_ask(&mut self, by_ping: bool, now: Instant) -> Vec<Arc<str>> {
+        let mut asked = Vec::new();
+        for name in &self.unsure {
+            let Some(state) = self.known.get_mut(name) else { continue };
+            if state.flow.wants_to_ask() {
+                state.flow.asked(by_ping, now);
+                asked.push(name.clone());
+            }
+        }
+        asked
+    }
+
+    /// How much a connection had not read when it was asked; what may be sent now comes back.
+    pub(super) fn told(&mut self, client: &str, unread: usize, now: Instant) -> Vec<Message> {
+        self.with_flow(client, |flow| flow.told(unread, now))
+    }
+
+    /// When a connection that does not read is looked at again.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.unsure.iter().filter_map(|name| self.known.get(name)?.flow.deadline()).min()
+    }
+
+    /// That time may have come; what may be sent now comes back.
+    pub(super) fn on_deadline(&mut self, now: Instant) -> Vec<Message> {
+        let names: Vec<_> = self.unsure.iter().cloned().collect();
+        names.iter().flat_map(|name| self.with_flow(name, |flow| flow.on_deadline(now))).collect()
+    }
+
+    fn with_flow(&mut self, client: &str, change: impl FnOnce(&mut Flow) -> Vec<Message>) -> Vec<Message> {
+        let Some((name, _)) = self.known.get_key_value(client) else {
+            self.unsure.remove(client);
+            return Vec::new();
+        };
+        let name = name.clone();
+        let Some(state) = self.known.get_mut(&name) else { return Vec::new() };
+        let released = change(&mut state.flow);
+        if state.flow.is_certain() {
+            self.unsure.remove(&name);
+        }
+        self.give_turn(&name);
+        released
     }
 
     /// How many calls are begun and not answered.
@@ -148,7 +220,9 @@ impl Clients {
 
     /// Connections of which nothing waits and nothing is in flight: they can be forgotten without harm.
     pub(super) fn idle(&self) -> impl Iterator<Item = &Arc<str>> {
-        let is_idle = |state: &Client| state.in_flight == 0 && state.waiting.is_empty() && state.caller.is_some();
+        let is_idle = |state: &Client| {
+            state.in_flight == 0 && state.waiting.is_empty() && state.caller.is_some() && state.flow.is_open()
+        };
         self.known.iter().filter(move |(_, state)| is_idle(state)).map(|(name, _)| name)
     }
 
@@ -161,33 +235,50 @@ impl Clients {
     }
 }
 
+/// A call that begins.
+struct Next {
+    number: u64,
+    message: Message,
+    is_read: bool,
+}
+
 impl Client {
     fn may_begin(&self) -> bool {
-        self.caller.is_some() && (self.a_read_is_due() || (!self.waiting.is_empty() && self.in_flight < IN_FLIGHT))
+        self.caller.is_some() && self.flow.is_open() && (self.a_parked_read_is_due() || self.the_first_may_begin())
     }
 
-    fn a_read_is_due(&self) -> bool {
+    fn a_parked_read_is_due(&self) -> bool {
         let Some((number, _)) = self.parked.front() else { return false };
         self.writing.first().is_none_or(|write| write > number)
     }
 
-    fn next(&mut self) -> Option<(u64, Message)> {
-        if self.a_read_is_due() {
-            return self.parked.pop_front();
+    fn the_first_may_begin(&self) -> bool {
+        let Some((_, effect)) = self.waiting.front() else { return false };
+        self.in_flight < IN_FLIGHT && (*effect != Effect::Read || self.reads_in_flight < READS_IN_FLIGHT)
+    }
+
+    fn next(&mut self) -> Option<Next> {
+        if !self.flow.is_open() {
+            return None;
         }
-        while self.in_flight < IN_FLIGHT {
+        if self.a_parked_read_is_due() {
+            return self.parked.pop_front().map(|(number, message)| Next { number, message, is_read: true });
+        }
+        while self.the_first_may_begin() {
             let (message, effect) = self.waiting.pop_front()?;
             self.waiting_bytes -= message.data().len();
             self.in_flight += 1;
             self.last += 1;
-            match effect {
-                Effect::Read if !self.writing.is_empty() => self.parked.push_back((self.last, message)),
-                Effect::Write => {
-                    self.writing.insert(self.last);
-                    return Some((self.last, message));
-                }
-                Effect::Read | Effect::None => return Some((self.last, message)),
+            let (number, is_read) = (self.last, effect == Effect::Read);
+            self.reads_in_flight += usize::from(is_read);
+            if is_read && !self.writing.is_empty() {
+                self.parked.push_back((number, message));
+                continue;
             }
+            if effect == Effect::Write {
+                self.writing.insert(number);
+            }
+            return Some(Next { number, message, is_read });
         }
         None
     }
@@ -287,6 +378,42 @@ mod tests {
         assert_eq!(begun(&mut clients).len(), 1);
         assert_eq!(clients.arrived(":1.1", one, Effect::Write), Arrival::Queued);
         assert_eq!(clients.in_flight(), IN_FLIGHT);
+    }
+
+    #[test]
+    fn few_reads_are_in_flight_and_what_comes_behind_them_waits() {
+        let mut clients = known(&[":1.1"]);
+        for _ in 0..=READS_IN_FLIGHT {
+            clients.arrived(":1.1", message("R", 1), Effect::Read);
+        }
+        clients.arrived(":1.1", message("W", 1), Effect::Write);
+        let reads = begun(&mut clients);
+        assert_eq!(reads.len(), READS_IN_FLIGHT);
+        clients.answered(&reads[0].1);
+        assert_eq!(names(&begun(&mut clients)), ["R", "W"]);
+    }
+
+    #[test]
+    fn nothing_begins_for_one_that_does_not_read_until_it_does() {
+        let now = Instant::now();
+        let mut clients = known(&[":1.1"]);
+        let large = message("Answer", super::super::flow::WINDOW);
+        assert!(clients.outgoing(":1.1", large.clone()).is_some());
+        assert!(clients.outgoing(":1.1", large).is_none());
+        clients.arrived(":1.1", message("A", 1), Effect::None);
+        assert!(clients.next().is_none());
+        for _ in 1..WAITING_CALLS {
+            assert_eq!(clients.arrived(":1.1", message("A", 1), Effect::None), Arrival::Queued);
+        }
+        assert_eq!(clients.arrived(":1.1", message("A", 1), Effect::None), Arrival::Deaf);
+        assert_eq!(clients.idle().count(), 0, "it must not be forgotten and begin anew");
+        assert_eq!(clients.to_ask(false, now).len(), 1);
+        assert_eq!(clients.to_ask(false, now).len(), 0);
+        assert_eq!(clients.told(":1.1", 0, now).len(), 1);
+        clients.to_ask(false, now);
+        assert_eq!(clients.told(":1.1", 0, now).len(), 0);
+        assert!(clients.next().is_some());
+        assert!(clients.unsure.is_empty() && clients.deadline().is_none());
     }
 
     #[test]

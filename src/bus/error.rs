@@ -72,8 +72,14 @@ pub(super) fn quoted(text: &str) -> String {
 
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
-        tracing::error!(%error, "a call failed in the store");
-        Self::internal(error)
+        match error {
+            StoreError::Stopped { .. } => Self::unavailable(error),
+            StoreError::NoSpace { .. } => Self::no_space(error),
+            StoreError::Damaged { .. } | StoreError::Sqlite { .. } => {
+                tracing::error!(%error, "a call failed in the store");
+                Self::internal(error)
+            }
+        }
     }
 }
 

@@ -10,6 +10,7 @@ mod call;
 mod clients;
 mod desk;
 mod error;
+mod flow;
 mod manager;
 mod network;
 mod options;

@@ -68,11 +68,13 @@ impl Publisher {
             Object::Strategy(name) => !config.strategies.contains_key(name),
             Object::Root | Object::Branch => false,
         };
-        for (_, told) in self.told.extract_if(.., |_, told| gone(&told.object)) {
-            if let Object::Strategy(name) = told.object {
-                announcements.push(Announcement::Removed(name));
+        self.told.retain(|_, told| {
+            let gone = gone(&told.object);
+            if let (true, Object::Strategy(name)) = (gone, &told.object) {
+                announcements.push(Announcement::Removed(name.clone()));
             }
-        }
+            !gone
+        });
         for name in config.strategies.keys() {
             let path = path_of(name);
             if !self.told.contains_key(&path) {

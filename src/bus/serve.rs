@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
@@ -38,6 +39,17 @@ enum Done {
     Caller(String, Result<Caller, zbus::Error>),
     /// A call has its answer.
     Call(Ticket, Message, Reply),
+    /// The bus said how much waits there for a connection, or that it does not tell.
+    Unread(Arc<str>, Result<usize, zbus::Error>),
+}
+
+/// Why a client is pinged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Why {
+    /// Its subscription's window is half used.
+    Signals,
+    /// Much of what it was answered may be unread, and the bus does not tell.
+    Answers,
 }
 
 struct Faces {
@@ -47,7 +59,9 @@ struct Faces {
     subscribers: Subscribers,
     publisher: Publisher,
     /// Pings that are on their way, by serial number.
-    pings: BTreeMap<NonZeroU32, String>,
+    pings: BTreeMap<NonZeroU32, (String, Why)>,
+    /// Whether the bus tells how much waits for a client.
+    bus_tells: bool,
     outbox: Outbox,
     done: mpsc::UnboundedSender<Done>,
 }
@@ -71,6 +85,7 @@ pub(super) async fn serve(
         subscribers: Subscribers::default(),
         publisher,
         pings: BTreeMap::new(),
+        bus_tells: true,
         outbox,
         done,
     };
@@ -103,6 +118,7 @@ pub(super) async fn serve(
         finished.drain(..).for_each(|result| faces.on_done(result));
         changed.drain(..).for_each(|change| faces.tell(&change));
         faces.begin_calls();
+        faces.ask_what_is_unread();
     }
     faces.close(&mut results).await;
     drop(faces);
@@ -148,8 +164,9 @@ impl Faces {
             Arrival::Queued => {}
             Arrival::Busy => {
                 let busy = Refusal::busy("too many calls of this connection wait; await some answers first");
-                self.send(answer(message, Err(busy)));
+                self.answer(&client, message, Err(busy));
             }
+            Arrival::Deaf => tracing::debug!(%client, "a call is left unanswered: its sender reads no answers"),
         }
     }
 
@@ -178,14 +195,19 @@ impl Faces {
     /// Any answer to a ping will do, an error too: it was read.
     fn on_reply(&mut self, message: &Message) {
         let header = message.header();
-        let Some(client) = header.reply_serial().and_then(|serial| self.pings.get(&serial)) else { return };
-        if header.sender().is_none_or(|name| name.as_str() != client) {
+        let Some(serial) = header.reply_serial() else { return };
+        let is_from = |client: &str| header.sender().is_some_and(|name| name.as_str() == client);
+        if !self.pings.get(&serial).is_some_and(|(client, _)| is_from(client)) {
             return;
         }
-        let client = client.clone();
-        self.pings.retain(|_, pinged| *pinged != client);
-        if let Some(count) = self.subscribers.answered(&client) {
-            self.send(signal(&client, manager::INTERFACE.name, "Lagged", &count));
+        let Some((client, why)) = self.pings.remove(&serial) else { return };
+        match why {
+            Why::Answers => self.release(|clients| clients.told(&client, 0, Instant::now())),
+            Why::Signals => {
+                if let Some(count) = self.subscribers.answered(&client) {
+                    self.send(signal(&client, manager::INTERFACE.name, "Lagged", &count));
+                }
+            }
         }
     }
 
@@ -201,9 +223,43 @@ impl Faces {
                 self.forget(&client);
             }
             Done::Call(ticket, call, reply) => {
-                self.send(answer(&call, reply));
+                self.answer(&ticket.client.clone(), &call, reply);
                 self.clients.answered(&ticket);
             }
+            Done::Unread(client, Ok(bytes)) => self.release(|clients| clients.told(&client, bytes, Instant::now())),
+            Done::Unread(client, Err(error)) => {
+                if !matches!(&error, zbus::Error::MethodError(name, ..) if name.ends_with("NameHasNoOwner")) {
+                    tracing::info!(%error, "the bus does not tell what clients have read; they are pinged instead");
+                    self.bus_tells = false;
+                }
+                self.release(|clients| clients.told(&client, 0, Instant::now()));
+            }
+        }
+    }
+
+    /// Answers a call, now or when its sender has read more of what it was sent.
+    fn answer(&mut self, client: &str, call: &Message, reply: Reply) {
+        let message = answer(call, reply).and_then(|message| self.clients.outgoing(client, message));
+        self.send(message);
+    }
+
+    fn release(&mut self, change: impl FnOnce(&mut Clients) -> Vec<Message>) {
+        for message in change(&mut self.clients) {
+            self.outbox.send(message);
+        }
+    }
+
+    fn ask_what_is_unread(&mut self) {
+        for client in self.clients.to_ask(!self.bus_tells, Instant::now()) {
+            if !self.bus_tells {
+                self.ping(client.to_string(), Why::Answers);
+                continue;
+            }
+            let (bus, done) = (self.bus.clone(), self.done.clone());
+            tokio::spawn(async move {
+                let unread = access::unread(bus, &client).await;
+                let _ = done.send(Done::Unread(client, unread));
+            });
         }
     }
 
@@ -232,16 +288,16 @@ impl Faces {
             let body = (change.id.to_string(), change.strategy.as_str(), change.state.as_str(), wire::change(change));
             self.send(signal(&client, tasks::INTERFACE.name, "StateChanged", &body));
             if delivery == Delivery::SendAndPing {
-                self.ping(client);
+                self.ping(client, Why::Signals);
             }
         }
     }
 
-    fn ping(&mut self, client: String) {
+    fn ping(&mut self, client: String, why: Why) {
         let ping =
             Message::method_call("/", "Ping").interface("org.freedesktop.DBus.Peer").destination(client.as_str());
         if let Ok(message) = ping.build(&()) {
-            self.pings.insert(message.primary_header().serial_num(), client);
+            self.pings.insert(message.primary_header().serial_num(), (client, why));
             self.outbox.send(message);
         }
     }
@@ -269,14 +325,16 @@ impl Faces {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.subscribers.deadline().into_iter().chain(self.publisher.deadline()).min()
+        let deadlines = [self.subscribers.deadline(), self.publisher.deadline(), self.clients.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     fn on_deadline(&mut self) {
         for client in self.subscribers.drop_silent(Instant::now()) {
             tracing::info!(%client, "a subscriber was silent for too long and is dropped");
-            self.pings.retain(|_, pinged| *pinged != client);
+            self.pings.retain(|_, (pinged, _)| *pinged != client);
         }
+        self.release(|clients| clients.on_deadline(Instant::now()));
         self.publish();
     }
 
@@ -293,7 +351,7 @@ impl Faces {
     fn forget(&mut self, client: &str) {
         self.clients.left(client);
         self.subscribers.unsubscribe(client);
-        self.pings.retain(|_, pinged| pinged != client);
+        self.pings.retain(|_, (pinged, _)| pinged != client);
         self.send(logged(access::watch(client, false)));
     }
 

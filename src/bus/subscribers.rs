@@ -103,7 +103,10 @@ impl Subscribers {
     pub(super) fn drop_silent(&mut self, now: Instant) -> Vec<String> {
         let is_silent =
             |subscription: &Subscription| subscription.ping.as_ref().is_some_and(|ping| ping.deadline <= now);
-        self.by_client.extract_if(.., |_, subscription| is_silent(subscription)).map(|(client, _)| client).collect()
+        let silent = self.by_client.iter().filter(|(_, subscription)| is_silent(subscription));
+        let silent: Vec<_> = silent.map(|(client, _)| client.clone()).collect();
+        silent.iter().for_each(|client| self.unsubscribe(client));
+        silent
     }
 }
 
