@@ -26,6 +26,8 @@ pub struct Received {
     pub applied: Option<usize>,
     /// In how many requests it came.
     pub seen: u32,
+    /// How many of those were answered whole.
+    pub answered: u32,
     /// The `attempt` of the last of them.
     pub attempt: u32,
     /// It came again with another payload.
@@ -114,9 +116,20 @@ impl Log {
                     order,
                     applied: None,
                     seen: 1,
+                    answered: 0,
                     attempt: item.attempt,
                     changed: false,
                 });
+            }
+        }
+    }
+
+    /// Notes that a request with these items was answered whole.
+    pub(super) fn note_answer(&mut self, items: &[Item]) {
+        self.answered += 1;
+        for item in items {
+            if let Some(&index) = self.by_id.get(&item.id) {
+                self.items[index].answered += 1;
             }
         }
     }

@@ -215,7 +215,8 @@ impl Connection {
                 Treated::Answer(bytes, Then::Next) => {
                     stream.write_all(&bytes).await?;
                     stream.flush().await?;
-                    self.shared.note(|log| log.answered += 1);
+                    let items = items(&asked).unwrap_or_default();
+                    self.shared.note(|log| log.note_answer(&items));
                     drop(in_flight);
                 }
                 Treated::Answer(bytes, Then::Close) => {
