@@ -208,6 +208,18 @@ impl Clients {
         self.known.values().map(|state| state.in_flight).sum()
     }
 
+    /// All calls that have come in and are not begun, of everybody: they are given back unanswered.
+    pub(super) fn unbegun(&mut self) -> Vec<Message> {
+        let mut calls = Vec::new();
+        for state in self.known.values_mut() {
+            state.in_flight -= state.parked.len();
+            self.waiting_bytes -= std::mem::take(&mut state.waiting_bytes);
+            calls.extend(state.parked.drain(..).map(|(_, message)| message));
+            calls.extend(state.waiting.drain(..).map(|(message, _)| message));
+        }
+        calls
+    }
+
     /// Whether somebody may have something to begin.
     pub(super) fn has_turns(&self) -> bool {
         !self.turns.is_empty()
@@ -414,6 +426,22 @@ mod tests {
         assert_eq!(clients.told(":1.1", 0, now).len(), 0);
         assert!(clients.next().is_some());
         assert!(clients.unsure.is_empty() && clients.deadline().is_none());
+    }
+
+    #[test]
+    fn what_is_not_begun_is_given_back_and_what_is_begun_stays() {
+        let mut clients = Clients::default();
+        clients.arrived(":1.2", message("Stranger", 0), Effect::Write);
+        clients.arrived(":1.1", message("Write", 0), Effect::Write);
+        clients.identified(":1.1", caller());
+        clients.arrived(":1.1", message("Parked", 0), Effect::Read);
+        let tickets = begun(&mut clients);
+        clients.arrived(":1.1", message("Late", 0), Effect::Write);
+        let name = |call: &Message| call.header().member().expect("a member").to_string();
+        let mut names: Vec<_> = clients.unbegun().iter().map(name).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["Late", "Parked", "Stranger"]);
+        assert_eq!((tickets.len(), clients.in_flight()), (1, 1));
     }
 
     #[test]

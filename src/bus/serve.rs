@@ -16,7 +16,7 @@ use zbus::{Connection, MessageStream};
 use super::access::{self, Caller};
 use super::call::{Outcome, Reply, answer, sender};
 use super::clients::{Arrival, Clients, Ticket};
-use super::desk::Desk;
+use super::desk::{Desk, stopping};
 use super::error::Refusal;
 use super::outbox::Outbox;
 use super::publish::{Announcement, Publisher};
@@ -120,6 +120,9 @@ pub(super) async fn serve(
         faces.begin_calls();
         faces.ask_what_is_unread();
     }
+    while drain(&mut messages, &mut incoming).await {
+        incoming.drain(..).for_each(|message| faces.on_message(&message));
+    }
     faces.close(&mut results).await;
     drop(faces);
     let _ = tokio::time::timeout(CLOSING, writing).await;
@@ -139,6 +142,12 @@ async fn receive(messages: &mut MessageStream, into: &mut Vec<Message>) -> bool 
         Poll::Ready(true)
     })
     .await
+}
+
+/// Moves what has come in already to `into`, without waiting for more; `false` if that is nothing.
+async fn drain(messages: &mut MessageStream, into: &mut Vec<Message>) -> bool {
+    let mut receiving = std::pin::pin!(receive(messages, into));
+    poll_fn(|context| Poll::Ready(receiving.as_mut().poll(context) == Poll::Ready(true))).await
 }
 
 async fn sleep_until(deadline: Option<Instant>) {
@@ -355,7 +364,11 @@ impl Faces {
         self.send(logged(access::watch(client, false)));
     }
 
+    /// Refuses what is not begun and answers what is.
     async fn close(&mut self, results: &mut mpsc::UnboundedReceiver<Done>) {
+        for call in self.clients.unbegun() {
+            self.send(answer(&call, Err(stopping())));
+        }
         let answers = async {
             while self.clients.in_flight() > 0 {
                 let Some(result) = results.recv().await else { return };

@@ -40,7 +40,8 @@ impl Daemon {
         }
     }
 
-    fn claim(&self, attempt: AttemptId, lane: LaneId, limit: usize, now: Now) {
+    fn claim(&mut self, attempt: AttemptId, lane: LaneId, limit: usize, now: Now) {
+        self.unclaimed += 1;
         let claimed = self.store.claim(lane, limit, now.wall);
         let inbox = self.inbox.clone();
         tokio::spawn(async move {

@@ -46,6 +46,8 @@ pub(super) struct Daemon {
     pub(super) status: watch::Sender<Arc<Status>>,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
+    /// Claims that the store has not answered: their rows may be marked as running already.
+    pub(super) unclaimed: usize,
 }
 
 /// What the loop waits on, apart from the daemon so that both can be borrowed.
@@ -69,6 +71,12 @@ impl Sources {
             Ok(()) = self.jumps.next() => Event::WallJumped,
             Ok(()) = self.alarm.wait() => Event::Woken,
         }
+    }
+
+    /// Takes no more commands. A caller whose reply is dropped is told that the daemon is stopping.
+    async fn refuse_commands(&mut self) {
+        self.commands.close();
+        while self.commands.recv().await.is_some() {}
     }
 }
 
@@ -106,6 +114,7 @@ impl Daemon {
             Event::Networks(networks) => self.networks(networks, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
+                self.unclaimed -= 1;
                 let tasks = tasks.unwrap_or_else(|error| {
                     error!(%error, attempt = attempt.0, "claiming tasks");
                     Vec::new()
@@ -219,9 +228,10 @@ impl Daemon {
     async fn stop(&mut self, sources: &mut Sources) {
         info!(attempts = self.attempts.count(), "stopping");
         self.core.handle(Input::Control(Control::Stop), clock::now());
+        sources.refuse_commands().await;
         let safe_point = async {
             self.settle_down(&mut sources.alarm);
-            while self.attempts.count() > 0 || self.unwritten > 0 {
+            while self.attempts.count() > 0 || self.unclaimed > 0 || self.unwritten > 0 {
                 let Some(event) = sources.events.recv().await else { return };
                 self.handle(event);
                 self.settle_down(&mut sources.alarm);

@@ -120,6 +120,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         pauses: Pauses::default(),
         status,
         unwritten: 0,
+        unclaimed: 0,
     };
     daemon.begin(opening, now).await;
 

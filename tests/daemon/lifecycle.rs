@@ -1,0 +1,207 @@
+//! Start and end: safe points in bounded time, and refusals that harm nobody.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use ferryd::demo::Behaviour;
+use rustix::process::Signal;
+use serde_json::json;
+
+use crate::device::{Device, HANG, ended, none};
+use crate::servers::{config, hanging, serve};
+
+#[test]
+fn a_signal_cuts_requests_in_flight_and_nothing_is_counted() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let server = serve(hanging());
+        let mut device = Device::start(&config(&server));
+        let ids = device.enqueue(120);
+        assert!(server.wait_until(|log| log.in_flight >= 2, HANG), "{}", device.log());
+        device.signal(signal);
+        let (status, took) = device.ended();
+        assert_eq!(status.code(), Some(0), "{}", device.log());
+        println!("{signal:?} with requests in flight: ended after {took:?}");
+        assert!(server.wait_until(|log| log.in_flight == 0, HANG), "its connections are closed");
+
+        device.configure("");
+        device.switch_on();
+        let last = device.log().lines().rfind(|line| line.contains("queue open")).expect("logged").to_owned();
+        assert!(last.contains("pending=120 recovered=0 crashed=0"), "{last}");
+        for id in &ids {
+            let task = device.task(id);
+            assert_eq!((&task["state"], &task["attempts"]), (&json!("pending"), &json!(0)));
+        }
+        server.behave(Behaviour::honest());
+        device.configure(&config(&server));
+        assert_eq!(device.call("Manager", "Reload", &()), Ok(vec![]));
+        device.until_done(&ids);
+    }
+}
+
+#[test]
+fn a_signal_that_meets_a_claim_leaves_nothing_marked_as_running() {
+    let server = serve(hanging());
+    let mut device = Device::off(None, &config(&server));
+    let rounds = 12;
+    for _ in 0..rounds {
+        device.switch_on();
+        // Its answer comes when it is on disk, before the loop has heard of it: the claim meets the signal.
+        device.enqueue_one();
+        device.switch_off();
+    }
+    device.switch_on();
+    let log = device.log();
+    let left: Vec<_> =
+        log.lines().filter(|line| line.contains("queue open") && !line.contains("recovered=0")).collect();
+    assert_eq!(left, [""; 0], "of {rounds} ends");
+}
+
+#[test]
+fn calls_under_way_are_answered_before_it_ends() {
+    let server = serve(hanging());
+    let mut device = Device::start(&config(&server));
+    let id = device.enqueue_one();
+    assert!(server.wait_until(|log| log.in_flight == 1, HANG));
+    for _ in 0..20 {
+        let writes: Vec<_> =
+            (0..50).map(|_| device.call_unanswered("Tasks", "Enqueue", &("metadata", "{}", none()))).collect();
+        let asks: Vec<_> = (0..50).map(|_| device.call_unanswered("Tasks", "Explain", &(&id, none()))).collect();
+        let took = device.switch_off();
+        let mut stored = 0;
+        for serial in writes.into_iter().chain(asks) {
+            match device.answer(serial) {
+                Ok(_) => stored += 1,
+                Err(refused) => assert!(
+                    ["Unavailable", "ServiceUnknown"].contains(&refused.name.as_str()),
+                    "{refused:?}\n{}",
+                    device.log()
+                ),
+            }
+        }
+        println!("ended after {took:?}, {stored} of 100 calls carried out");
+        assert!(took.as_millis() < 1_500, "an end waits for no time to pass: {took:?}\n{}", device.log());
+        device.switch_on();
+    }
+}
+
+#[test]
+fn the_bus_lost_is_a_safe_point_and_a_failure() {
+    let server = serve(hanging());
+    let mut device = Device::start(&config(&server));
+    device.enqueue(3);
+    assert!(server.wait_until(|log| log.in_flight == 1, HANG));
+    device.bus.kill();
+    let (status, took) = device.ended();
+    println!("the bus lost: ended after {took:?}");
+    assert_eq!(status.code(), Some(1), "{}", device.log());
+    assert!(device.log().contains("the bus connection ended"), "{}", device.log());
+    assert!(server.wait_until(|log| log.in_flight == 0, HANG));
+
+    let mut again = Device::off(None, &config(&server));
+    fs::rename(device.state(), again.state()).expect("moved");
+    again.switch_on();
+    assert!(again.log().contains("pending=3 recovered=0 crashed=0"), "{}", again.log());
+}
+
+/// Runs a command to its end; its exit code and what it logged.
+fn refused(mut command: Command) -> (i32, String) {
+    let mut child = command.stderr(Stdio::piped()).spawn().expect("ferryd runs");
+    let mut stderr = child.stderr.take().expect("a pipe");
+    let (status, _) = ended(child, "");
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut stderr, &mut said).expect("readable");
+    (status.code().expect("no signal"), said)
+}
+
+#[test]
+fn a_second_daemon_is_refused_and_the_first_unharmed() {
+    let server = serve(Behaviour::honest());
+    let mut device = Device::start(&config(&server));
+    let other = Device::off(None, &config(&server));
+    // The same state, on another bus.
+    let (code, said) =
+        refused(other.command_with(&["--config", &other.config().display().to_string()], &device.state()));
+    let expected = format!("opening the queue in {}: ", device.state().display());
+    assert!(code == 1 && said.contains(&expected) && said.contains("another ferryd"), "{code}: {said}");
+    // The same bus, another state.
+    let (code, said) =
+        refused(device.command_with(&["--config", &device.config().display().to_string()], &device.file("other")));
+    assert!(code == 1 && said.contains("the name org.ferryd.Ferry1 is taken by :1."), "{code}: {said}");
+    let ids = device.enqueue(10);
+    device.until_done(&ids);
+    device.switch_off();
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_used_is_named() {
+    let device = Device::off(None, "");
+    fs::write(device.file("plain"), "").expect("a file");
+    for place in [device.file("plain"), device.file("plain").join("below"), "/proc/ferry".into()] {
+        let (code, said) = refused(device.command_with(&["--config", &device.config().display().to_string()], &place));
+        let expected = format!("opening the queue in {}: ", place.display());
+        assert!(code == 1 && said.contains(&expected), "{code}: {said}");
+        assert_eq!(said.lines().filter(|line| line.contains("ERROR")).count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn the_state_directory_is_nobody_elses() {
+    let device = Device::start("");
+    let mode = |name: &str| fs::metadata(device.state().join(name)).expect("it is there").permissions().mode() & 0o777;
+    assert_eq!((mode(""), mode("ferry.db")), (0o700, 0o600));
+}
+
+#[test]
+fn a_newer_schema_is_refused_untouched() {
+    let mut device = Device::start("");
+    device.enqueue(3);
+    device.switch_off();
+    let file = device.state().join("ferry.db");
+    let database = rusqlite::Connection::open(&file).expect("a database");
+    database.pragma_update(None, "user_version", 9_000).expect("a newer schema");
+    drop(database);
+    // Every file that holds anything, and what it holds.
+    let held = || -> BTreeMap<_, _> {
+        let files = fs::read_dir(device.state()).expect("a folder").map(|entry| entry.expect("one").path());
+        files
+            .map(|path| (path.clone(), fs::read(path).expect("readable")))
+            .filter(|(_, held)| !held.is_empty())
+            .collect()
+    };
+    let before = held();
+    let (code, said) = refused(device.command());
+    assert!(code == 1 && said.contains("written by a later version (schema 9000;"), "{code}: {said}");
+    assert!(before == held(), "not a byte is changed");
+}
+
+#[test]
+fn a_configuration_that_is_asked_for_must_be_there_and_the_default_need_not() {
+    let mut device = Device::off(None, "");
+    let absent = device.file("absent.toml");
+    let (code, said) = refused(device.command_with(&["--config", &absent.display().to_string()], &device.state()));
+    assert!(code == 1 && said.contains(&absent.display().to_string()), "{code}: {said}");
+    assert!(!device.state().exists(), "nothing is begun with a configuration that cannot be read");
+
+    if fs::exists("/etc/ferryd/ferryd.toml").expect("readable") {
+        println!("NOT RUN: the absent default: this machine has an /etc/ferryd/ferryd.toml");
+        return;
+    }
+    let command = device.command_with(&[], &device.state());
+    device.switch_on_by(command);
+    assert_eq!(device.strategies(), ["analytics", "metadata", "photo"]);
+    assert_eq!(device.shown("Manager")["State"], "idle");
+}
+
+#[test]
+fn a_command_line_that_is_wrong_is_told_with_status_2() {
+    let device = Device::off(None, "");
+    for arguments in [&["--nonsense"][..], &["--session"], &["--config"]] {
+        let (code, said) = refused(device.command_with(arguments, &device.state()));
+        assert_eq!(code, 2, "{arguments:?}: {said}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ferryd"));
+    let version = command.arg("--version").output().expect("it runs");
+    assert_eq!(String::from_utf8_lossy(&version.stdout), format!("ferryd {}\n", env!("CARGO_PKG_VERSION")));
+}
