@@ -114,7 +114,7 @@ struct OwnerUsage {
 }
 
 /// What the transaction in progress changed.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 struct Differences {
     tallies: BTreeMap<AccountId, (LaneId, Tally)>,
     lanes: BTreeSet<LaneId>,
@@ -123,7 +123,9 @@ struct Differences {
 
 /// A point in a transaction to which [`Books::back_to`] returns.
 pub(super) struct Bookmark {
-    differences: Differences,
+    tallies: BTreeMap<AccountId, (LaneId, Tally)>,
+    lanes: BTreeSet<LaneId>,
+    changes: usize,
     last_lane: Option<LaneId>,
 }
 
@@ -307,13 +309,19 @@ impl Books {
 
     /// Remembers where the transaction stands.
     pub(super) fn mark(&self) -> Bookmark {
-        let last_lane = self.lanes.keys().next_back().copied();
-        Bookmark { differences: self.differences.clone(), last_lane }
+        Bookmark {
+            tallies: self.differences.tallies.clone(),
+            lanes: self.differences.lanes.clone(),
+            changes: self.differences.changes.len(),
+            last_lane: self.lanes.keys().next_back().copied(),
+        }
     }
 
     /// Forgets what happened since the mark, as its savepoint does.
     pub(super) fn back_to(&mut self, mark: Bookmark) {
-        self.differences = mark.differences;
+        self.differences.tallies = mark.tallies;
+        self.differences.lanes = mark.lanes;
+        self.differences.changes.truncate(mark.changes);
         self.forget_beyond(mark.last_lane);
     }
 

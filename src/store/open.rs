@@ -71,12 +71,15 @@ impl Suspicion {
     }
 }
 
+/// A thread and the way to it.
+type Thread<T> = (Sender<T>, JoinHandle<()>);
+
 /// The threads of an open store. Dropped, it waits until what was asked is done.
 #[derive(Debug)]
 pub(super) struct Threads {
-    writer: Option<(Sender<Box<dyn Job>>, JoinHandle<()>)>,
-    points: Option<(Sender<ReadJob>, JoinHandle<()>)>,
-    scans: Option<(Sender<ReadJob>, JoinHandle<()>)>,
+    writer: Option<Thread<Box<dyn Job>>>,
+    points: Option<Thread<ReadJob>>,
+    scans: Option<Thread<ReadJob>>,
 }
 
 impl Threads {
@@ -393,8 +396,6 @@ fn start(
     })?);
     Ok(Threads { writer, points, scans })
 }
-
-type Thread<T> = (Sender<T>, JoinHandle<()>);
 
 fn spawn<T: Send + 'static>(
     dir: &Path,

@@ -39,6 +39,11 @@ pub(super) trait Operation: Send + 'static {
         false
     }
 
+    /// About how many bytes it writes; 0 for little.
+    fn weight(&self) -> usize {
+        0
+    }
+
     /// Does it.
     fn run(&self, work: &mut Work<'_>) -> Result<Self::Answer, Fault<Self::Refusal>>;
 }
@@ -58,6 +63,8 @@ pub(super) trait Job: Send {
     fn run(&mut self, work: &mut Work<'_>) -> rusqlite::Result<Went>;
     /// See [`Operation::needs_savepoint`].
     fn needs_savepoint(&self) -> bool;
+    /// See [`Operation::weight`].
+    fn weight(&self) -> usize;
     /// See [`Operation::ADDS`].
     fn adds(&self) -> bool;
     /// See [`Operation::DOING`].
@@ -68,10 +75,13 @@ pub(super) trait Job: Send {
     fn answer(self: Box<Self>);
 }
 
+/// What the caller of an operation gets.
+type Outcome<O> = Result<<O as Operation>::Answer, <O as Operation>::Refusal>;
+
 struct Asked<O: Operation> {
     operation: O,
-    outcome: Option<Result<O::Answer, O::Refusal>>,
-    reply: oneshot::Sender<Result<O::Answer, O::Refusal>>,
+    outcome: Option<Outcome<O>>,
+    reply: oneshot::Sender<Outcome<O>>,
 }
 
 impl<O: Operation> Job for Asked<O> {
@@ -87,6 +97,10 @@ impl<O: Operation> Job for Asked<O> {
 
     fn needs_savepoint(&self) -> bool {
         self.operation.needs_savepoint()
+    }
+
+    fn weight(&self) -> usize {
+        self.operation.weight()
     }
 
     fn adds(&self) -> bool {
@@ -110,15 +124,13 @@ impl<O: Operation> Job for Asked<O> {
 }
 
 /// Makes a job of the operation, and the channel of its answer.
-pub(super) fn job<O: Operation>(operation: O) -> (Box<dyn Job>, oneshot::Receiver<Result<O::Answer, O::Refusal>>) {
+pub(super) fn job<O: Operation>(operation: O) -> (Box<dyn Job>, oneshot::Receiver<Outcome<O>>) {
     let (reply, answer) = oneshot::channel();
     (Box::new(Asked { operation, outcome: None, reply }), answer)
 }
 
 /// Makes a job of the operation, and the future of its answer.
-pub(super) fn ask<O: Operation>(
-    operation: O,
-) -> (Box<dyn Job>, impl Future<Output = Result<O::Answer, O::Refusal>> + Send + 'static) {
+pub(super) fn ask<O: Operation>(operation: O) -> (Box<dyn Job>, impl Future<Output = Outcome<O>> + Send + 'static) {
     let (job, answer) = job(operation);
     let answer = async move {
         // The thread went away with the job.

@@ -58,5 +58,22 @@ pub(super) fn ids_column(ids: &[TaskId]) -> Option<Vec<u8>> {
 
 /// The text, cut to at most `limit` bytes at a character's edge.
 pub(super) fn clip(text: &str, limit: usize) -> &str {
-    &text[..text.floor_char_boundary(limit)]
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_a_characters_edge() {
+        for (limit, cut) in [(0, ""), (1, "a"), (2, "a"), (3, "aä"), (4, "aä"), (5, "aä"), (6, "aä€"), (99, "aä€")]
+        {
+            assert_eq!(clip("aä€", limit), cut, "{limit}");
+        }
+    }
 }

@@ -11,6 +11,9 @@ use crate::model::{State, TaskError, TaskResult, WallTime};
 
 /// Words that are kept of one answer, in bytes.
 pub(super) const WORDS: usize = 4096;
+/// A payload up to this many bytes lies in its task's row; a longer one beside it, since SQLite writes a row anew with
+/// each change of state.
+pub(super) const INLINE: i64 = 1024;
 /// Words that are kept in one line of a history, in bytes.
 const DETAIL: usize = 1024;
 /// Lines that are kept of one task's history.
@@ -42,11 +45,13 @@ impl Work<'_> {
     /// The server has it. Those that waited for it need wait no longer.
     pub(super) fn done(&mut self, mut row: Row, result: &TaskResult, now: WallTime) -> Result<()> {
         let mut update = self.conn.prepare_cached(
-            "UPDATE task SET state = 2, since = ?2, status = ?3, duplicate = ?4, words = ?5, crashes = 0 WHERE seq = ?1",
+            "UPDATE task SET state = 2, since = ?2, status = ?3, duplicate = ?4, words = ?5, crashes = 0, payload = NULL
+             WHERE seq = ?1",
         )?;
         let body = clip(&result.body, WORDS);
         let body = if body.is_empty() { None } else { Some(body) };
         one_row(update.execute(params![row.seq, micros(now), result.status, result.duplicate, body])?)?;
+        self.drop_payload(&row)?;
         self.moved(&mut row, Phase::Done, now, String::new())?;
         self.agenda.ended(now);
         self.release_dependents(row.seq, now)?;
@@ -96,8 +101,10 @@ impl Work<'_> {
     /// Taken back. If an attempt has it, its key waits for that attempt. Those that come after it fail.
     pub(super) fn cancel(&mut self, mut row: Row, now: WallTime) -> Result<()> {
         let phase = if row.phase == Phase::Running { Phase::Withdrawn } else { Phase::Cancelled };
-        let mut update = self.conn.prepare_cached("UPDATE task SET state = ?2, since = ?3 WHERE seq = ?1")?;
+        let mut update =
+            self.conn.prepare_cached("UPDATE task SET state = ?2, since = ?3, payload = NULL WHERE seq = ?1")?;
         one_row(update.execute(params![row.seq, phase.number(), micros(now)])?)?;
+        self.drop_payload(&row)?;
         self.forget_waits(&row)?;
         self.moved(&mut row, phase, now, String::new())?;
         if phase == Phase::Cancelled {
@@ -105,6 +112,14 @@ impl Work<'_> {
         }
         self.rehead(&row, now)?;
         self.fail_dependents(row.seq, row.id, "was cancelled", now)
+    }
+
+    /// Nobody asks for the payload of a task that is done or cancelled: its space goes to the next ones.
+    fn drop_payload(&self, row: &Row) -> Result<()> {
+        if row.size > INLINE {
+            one_row(self.conn.prepare_cached("DELETE FROM payload WHERE task = ?")?.execute([row.seq])?)?;
+        }
+        Ok(())
     }
 
     /// The attempt of a withdrawn task is over: its key goes on.

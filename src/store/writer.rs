@@ -16,6 +16,8 @@ use crate::model::StoreNews;
 
 /// The most operations in one transaction: bounds how long the first of them waits for the last.
 const GROUP: usize = 512;
+/// The bytes after which a transaction takes no more operations: bounds how far the WAL grows.
+const GROUP_BYTES: usize = 4 << 20;
 
 /// What the writer owns.
 pub(super) struct Writer {
@@ -34,8 +36,7 @@ impl Writer {
     /// Serves until every handle is gone.
     pub(super) fn serve(mut self, inbox: &Receiver<Box<dyn Job>>, mut news: impl FnMut(StoreNews)) {
         while let Ok(first) = inbox.recv() {
-            let mut group = vec![first];
-            group.extend(inbox.try_iter().take(GROUP - 1));
+            let mut group = gather(first, inbox);
             self.commit_group(&mut group);
             for job in group {
                 job.answer();
@@ -167,4 +168,16 @@ impl Writer {
             }
         }
     }
+}
+
+/// The first job and those that wait behind it.
+fn gather(first: Box<dyn Job>, inbox: &Receiver<Box<dyn Job>>) -> Vec<Box<dyn Job>> {
+    let mut bytes = first.weight();
+    let mut group = vec![first];
+    while group.len() < GROUP && bytes < GROUP_BYTES {
+        let Ok(next) = inbox.try_recv() else { break };
+        bytes += next.weight();
+        group.push(next);
+    }
+    group
 }

@@ -8,13 +8,9 @@ use super::super::operation::{Fault, Operation};
 use super::super::order::{first_pending, is_occupied};
 use super::super::row::{Phase, Row};
 use super::super::sql::{column, ids_column, micros};
-use super::super::work::Work;
+use super::super::work::{INLINE, Work};
 use super::request;
 use crate::model::{Enqueued, Failure, NewTask, OnExisting, TaskError, TaskId};
-
-/// A payload up to this many bytes lies in its task's row; a longer one beside it, since SQLite writes a row anew with
-/// each change of state.
-const INLINE: usize = 1024;
 
 /// Adds the tasks, all or none.
 pub(in crate::store) struct Enqueue {
@@ -30,6 +26,10 @@ impl Operation for Enqueue {
 
     fn needs_savepoint(&self) -> bool {
         self.tasks.len() > 1 || self.tasks.iter().any(|task| task.on_existing == OnExisting::Replace)
+    }
+
+    fn weight(&self) -> usize {
+        self.tasks.iter().map(|task| task.payload.len()).sum()
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<Vec<Enqueued>, Fault<EnqueueError>> {
@@ -199,7 +199,7 @@ fn insert(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<Row> {
 
 fn write(work: &Work<'_>, new: &NewTask, row: &Row) -> Result<()> {
     let tags = if new.tags.is_empty() { None } else { Some(serde_json::Value::from(new.tags.clone()).to_string()) };
-    let beside = new.payload.len() > INLINE;
+    let beside = row.size > INLINE;
     let mut insert = work.conn.prepare_cached(
         "INSERT INTO task (seq, id, owner, account, lane, behind, deps, created, due, expires, size, payload, key, tags,
                            after)

@@ -162,3 +162,20 @@ fn apps_that_have_nothing_any_more_are_forgotten() {
     let again = rig.add(NewTask { app: "a".to_owned(), ..task() });
     assert_eq!((rig.get(again).app.as_str(), rig.get(ids[1]).app.as_str()), ("a", "b"));
 }
+
+#[test]
+fn a_payload_goes_when_nobody_can_ask_for_it_any_more() {
+    let rig = Rig::new();
+    let large = || NewTask { payload: "1".repeat(5000), ..task() };
+    let [finished, cancelled, withdrawn, failed] = [(); 4].map(|()| rig.add(large()));
+    rig.claim(9, START);
+    rig.settle(cancelled, release(), START);
+    rig.cancel(cancelled, START);
+    rig.cancel(withdrawn, START);
+    rig.settle(finished, done(), START);
+    rig.settle(failed, rejected(), START);
+    assert_eq!(rows(&rig, "payload"), 1);
+    wait(rig.store.retry(Scope::All, vec![failed], START)).unwrap();
+    assert_eq!(wait(rig.store.claim(LaneId(1), 9, START)).unwrap()[0].payload.len(), 5000);
+    assert_eq!(rig.get(finished).size, 5000);
+}

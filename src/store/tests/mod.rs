@@ -91,17 +91,15 @@ impl Rig {
     }
 
     fn waits_for(&self, id: TaskId) -> Vec<TaskId> {
-        match self.get(id).standing {
-            Standing::Pending { waits_for, .. } => waits_for,
-            other => panic!("{id} is {other:?}"),
-        }
+        let standing = self.get(id).standing;
+        let Standing::Pending { waits_for, .. } = standing else { panic!("{id} is {standing:?}") };
+        waits_for
     }
 
     fn error(&self, id: TaskId) -> TaskError {
-        match self.get(id).standing {
-            Standing::Failed { error, .. } => error,
-            other => panic!("{id} is {other:?}"),
-        }
+        let standing = self.get(id).standing;
+        let Standing::Failed { error, .. } = standing else { panic!("{id} is {standing:?}") };
+        error
     }
 
     fn events(&self, id: TaskId) -> Vec<String> {

@@ -60,9 +60,9 @@ fn a_backoff_beyond_the_cap_is_drawn_anew_and_an_overdue_one_from_a_short_span()
     let future = rig.add(NewTask { created: START + seconds(1_000_000), ..task() });
     let near_future = rig.add(NewTask { created: START + seconds(200), ..task() });
     let later = START + seconds(100);
-    let due = |rig: &Rig, id| match rig.get(id).standing {
-        Standing::Pending { due, .. } => due.as_micros() - START.as_micros(),
-        other => panic!("{other:?}"),
+    let due = |rig: &Rig, id| {
+        let Standing::Pending { due, .. } = rig.get(id).standing else { panic!("{id}") };
+        due.as_micros() - START.as_micros()
     };
     let seconds_in = |micros: u64| micros / 1_000_000;
 
