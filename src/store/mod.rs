@@ -12,12 +12,16 @@ mod open;
 mod operation;
 mod ops;
 mod order;
+mod peek;
+mod places;
 mod read;
 mod reserve;
 mod row;
 mod salvage;
 mod schema;
 mod sql;
+mod tally;
+mod threads;
 mod work;
 mod writer;
 
@@ -32,7 +36,6 @@ use crate::model::{
     Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Quotas, Settlement, StoreNews, Task, TaskId,
     WallTime,
 };
-use open::Threads;
 use operation::{Operation, ask};
 use ops::claim::Claim;
 use ops::configure::{Configure, PutSetting};
@@ -42,6 +45,7 @@ use ops::respread::Respread;
 use ops::settle::Settle;
 use ops::tidy::Tidy;
 use read::{GetTask, ListTasks, Query, ReadHistory, ReadSetting};
+use threads::Threads;
 
 /// What an admin decides about the store.
 #[derive(Debug, Clone, PartialEq, Eq)]

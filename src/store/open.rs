@@ -1,11 +1,8 @@
 //! Opening: the directory and its lock, whose database it is, its schema, the damage, the threads.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::path::Path;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -15,113 +12,15 @@ use super::agenda::Agenda;
 use super::books::Books;
 use super::cursor::CursorKey;
 use super::error::{OpenError, StoreError, is_damaged, is_full};
-use super::operation::Job;
 use super::ops::recover::{Recover, Recovered};
-use super::read::{Pace, Query, ReadJob, serve};
+use super::peek::peek;
+use super::places::{Places, Suspicion};
+use super::read::serve;
 use super::reserve::Reserve;
+use super::threads::{Threads, spawn};
 use super::writer::Writer;
 use super::{Opening, Options, salvage, schema};
 use crate::model::{StoreNews, WallTime};
-
-/// Where things lie in the state directory.
-#[derive(Debug, Clone)]
-pub(super) struct Places {
-    pub(super) dir: PathBuf,
-}
-
-impl Places {
-    /// The queue.
-    pub(super) fn database(&self) -> PathBuf {
-        self.dir.join("ferry.db")
-    }
-
-    /// Held while a daemon has the directory.
-    fn lock(&self) -> PathBuf {
-        self.dir.join("lock")
-    }
-
-    fn reserve(&self) -> PathBuf {
-        self.dir.join("reserve")
-    }
-
-    /// There while the database is thought to be damaged.
-    fn suspicion(&self) -> PathBuf {
-        self.dir.join("ferry.db.suspect")
-    }
-}
-
-/// Remembers across a restart that SQLite found damage, so that the next open checks the whole database.
-#[derive(Debug, Clone)]
-pub(super) struct Suspicion(PathBuf);
-
-impl Suspicion {
-    /// From now on.
-    pub(super) fn raise(&self) {
-        if let Err(error) = File::create(&self.0) {
-            tracing::error!(%error, "noting that the queue database is damaged");
-        }
-    }
-
-    fn is_raised(&self) -> bool {
-        self.0.exists()
-    }
-
-    fn lower(&self) -> io::Result<()> {
-        if self.is_raised() { std::fs::remove_file(&self.0) } else { Ok(()) }
-    }
-}
-
-/// A thread and the way to it.
-type Thread<T> = (Sender<T>, JoinHandle<()>);
-
-/// The threads of an open store. Dropped, it waits until what was asked is done.
-#[derive(Debug)]
-pub(super) struct Threads {
-    writer: Option<Thread<Box<dyn Job>>>,
-    points: Option<Thread<ReadJob>>,
-    scans: Option<Thread<ReadJob>>,
-}
-
-impl Threads {
-    /// Hands a job to the writer. If its thread is gone, the job's future says so.
-    pub(super) fn write(&self, job: Box<dyn Job>) {
-        if let Some((sender, _)) = &self.writer {
-            let _ = sender.send(job);
-        }
-    }
-
-    /// Hands a query to its reader. If its thread is gone, the query's future says so.
-    pub(super) fn read<Q: Query>(&self, job: ReadJob) {
-        let reader = match Q::PACE {
-            Pace::Point => &self.points,
-            Pace::Scan => &self.scans,
-        };
-        if let Some((sender, _)) = reader {
-            let _ = sender.send(job);
-        }
-    }
-}
-
-impl Drop for Threads {
-    fn drop(&mut self) {
-        // The writer last: the last connection to close is the one that may write the WAL back.
-        for (sender, thread) in [self.points.take(), self.scans.take()].into_iter().flatten() {
-            drop(sender);
-            join(thread);
-        }
-        if let Some((sender, thread)) = self.writer.take() {
-            drop(sender);
-            join(thread);
-        }
-    }
-}
-
-fn join(thread: JoinHandle<()>) {
-    // The last handle may be dropped by the news, which run on the writer's own thread.
-    if thread.thread().id() != thread::current().id() && thread.join().is_err() {
-        tracing::error!("a thread of the store panicked");
-    }
-}
 
 /// See [`Store::open`](super::Store::open).
 pub(super) fn open(
@@ -177,7 +76,7 @@ impl Ready {
     /// Opens the database; if it is damaged, once more with what is readable of it.
     fn open(mut self) -> Result<(Writer, Opening), OpenError> {
         let file = self.places.database();
-        let suspicion = Suspicion(self.places.suspicion());
+        let suspicion = self.places.suspicion();
         salvage::finish(&file, self.now)?;
         let (conn, salvage) = match self.connect(&suspicion) {
             Ok(conn) => (conn, None),
@@ -187,7 +86,11 @@ impl Ready {
                 (self.connect(&suspicion)?, Some(salvage))
             }
         };
-        suspicion.lower().map_err(|source| OpenError::Io { doing: "removing", path: suspicion.0.clone(), source })?;
+        suspicion.lower().map_err(|source| OpenError::Io {
+            doing: "removing",
+            path: self.places.dir.clone(),
+            source,
+        })?;
         let (mut writer, recovered) = self.recover(conn, suspicion)?;
         let news = writer.news().unwrap_or_default();
         Ok((writer, Opening { recovered: recovered.waiting, crashed: recovered.crashed, salvage, news }))
@@ -314,66 +217,6 @@ fn connect(file: &Path, random: &mut fastrand::Rng) -> rusqlite::Result<Connecti
     Ok(conn)
 }
 
-/// Looks whose database it is and which schema it has, and changes nothing: neither the file nor its WAL.
-fn peek(file: &Path) -> Result<(), OpenError> {
-    if !file.exists() {
-        return Ok(());
-    }
-    look_at_header(file)?;
-    let companions = ["-wal", "-shm"].map(|suffix| with_suffix(file, suffix));
-    let made: Vec<&PathBuf> = companions.iter().filter(|path| !path.exists()).collect();
-    look(file).inspect_err(|_| {
-        for path in made {
-            // What SQLite made to look inside; it may not be there.
-            let _ = std::fs::remove_file(path);
-        }
-    })
-}
-
-/// What the file says without its WAL, read without SQLite. The file format, section 1.3.
-fn look_at_header(file: &Path) -> Result<(), OpenError> {
-    let mut header = [0; 100];
-    let read = File::open(file).and_then(|mut file| io::Read::read_exact(&mut file, &mut header));
-    if read.is_err() || !header.starts_with(b"SQLite format 3\0") {
-        // Too short, or damaged: SQLite will say.
-        return Ok(());
-    }
-    let number =
-        |at: usize| i64::from(u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]));
-    let (version, application_id) = (number(60), number(68));
-    // Both are 0 in a database that has all it has in its WAL.
-    if version == 0 && application_id == 0 { Ok(()) } else { is_ours(file, version, application_id) }
-}
-
-fn is_ours(file: &Path, version: i64, application_id: i64) -> Result<(), OpenError> {
-    let path = file.to_owned();
-    if application_id != schema::APPLICATION_ID {
-        return Err(OpenError::Foreign { path, found: application_id });
-    }
-    if version > schema::VERSION {
-        return Err(OpenError::Newer { path, found: version, known: schema::VERSION });
-    }
-    Ok(())
-}
-
-fn look(file: &Path) -> Result<(), OpenError> {
-    let path = file.to_owned();
-    let sqlite = |source| OpenError::Sqlite { doing: "opening the queue database", path: path.clone(), source };
-    let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_WRITE).map_err(sqlite)?;
-    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true).map_err(sqlite)?;
-    let tables: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0)).map_err(sqlite)?;
-    let application_id = schema::application_id(&conn).map_err(sqlite)?;
-    let version = schema::version(&conn).map_err(sqlite)?;
-    if tables == 0 { Ok(()) } else { is_ours(file, version, application_id) }
-}
-
-/// The file beside `file` whose name ends so.
-pub(super) fn with_suffix(file: &Path, suffix: &str) -> PathBuf {
-    let mut name = file.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 fn start(
     writer: Writer,
     lock: File,
@@ -395,17 +238,4 @@ fn start(
         drop(lock);
     })?);
     Ok(Threads { writer, points, scans })
-}
-
-fn spawn<T: Send + 'static>(
-    dir: &Path,
-    name: &str,
-    body: impl FnOnce(Receiver<T>) + Send + 'static,
-) -> Result<Thread<T>, OpenError> {
-    let (sender, inbox) = channel();
-    let thread = thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(move || body(inbox))
-        .map_err(|source| OpenError::Io { doing: "starting a thread for", path: dir.to_owned(), source })?;
-    Ok((sender, thread))
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::books::Tally;
 use super::row::{Phase, Row};
 use super::sql::{micros, one_row};
+use super::tally::Tally;
 use super::work::Work;
 use crate::model::{Failure, Owner, TaskError, TaskId, WallTime};
 

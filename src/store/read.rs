@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::Scope;
 use super::cursor::CursorKey;
 use super::error::{ReadError, StoreError};
-use super::open::Suspicion;
+use super::places::Suspicion;
 use super::row::{Phase, failure_from, overrides_from_row};
 use super::sql::{count, id_from, ids_from, strategy_from, wall};
 use crate::model::{Filter, HistoryEntry, Owner, Page, Standing, State, Task, TaskError, TaskId, TaskResult, WallTime};

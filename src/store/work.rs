@@ -4,9 +4,10 @@ use rusqlite::{Connection, Result, params};
 
 use super::Options;
 use super::agenda::Agenda;
-use super::books::{Books, Tally};
+use super::books::Books;
 use super::row::{Phase, Row, failure_number};
 use super::sql::{clip, column, micros, one_row};
+use super::tally::Tally;
 use crate::model::{State, TaskError, TaskResult, WallTime};
 
 /// Words that are kept of one answer, in bytes.

@@ -2,11 +2,11 @@
 
 use rusqlite::{Connection, Result, Row as SqlRow, params};
 
-use super::super::books::Tally;
 use super::super::error::StoreError;
 use super::super::operation::{Fault, Operation};
 use super::super::row::{Phase, Row};
 use super::super::sql::{column, micros, one_row, wall};
+use super::super::tally::Tally;
 use super::super::work::Work;
 use super::tidy::expired;
 use crate::model::{Claimed, LaneId, State, WallTime};

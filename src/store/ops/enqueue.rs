@@ -2,12 +2,12 @@
 
 use rusqlite::{OptionalExtension, Result, params};
 
-use super::super::books::Tally;
 use super::super::error::{EnqueueError, Holder, Quota};
 use super::super::operation::{Fault, Operation};
 use super::super::order::{first_pending, is_occupied};
 use super::super::row::{Phase, Row};
 use super::super::sql::{column, ids_column, micros};
+use super::super::tally::Tally;
 use super::super::work::{INLINE, Work};
 use super::request;
 use crate::model::{Enqueued, Failure, NewTask, OnExisting, TaskError, TaskId};

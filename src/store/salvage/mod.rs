@@ -13,7 +13,8 @@ use std::path::{Path, PathBuf};
 use rusqlite::Connection;
 
 use super::error::OpenError;
-use super::open::{make, with_suffix};
+use super::open::make;
+use super::places::with_suffix;
 use super::{Salvage, schema};
 use crate::model::WallTime;
 
