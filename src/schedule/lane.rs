@@ -38,11 +38,22 @@ struct Rest {
     times: u32,
 }
 
-/// The hunt for the task to blame for a batch that was refused as a whole.
+/// The hunt for the task to blame for a batch that was refused as a whole. Its limit only shrinks, until a task is blamed
+/// alone or the server has spoken about every suspect: each few requests settle something.
 #[derive(Debug)]
 struct Search {
     suspects: BTreeSet<TaskId>,
     limit: usize,
+}
+
+impl Search {
+    /// Tasks were claimed while it goes on. Suspects come first; if none of them did, they are gone, and the word about
+    /// these tasks ends the search.
+    fn follow(&mut self, tasks: &[Claimed]) {
+        if !tasks.is_empty() && !tasks.iter().any(|task| self.suspects.contains(&task.id)) {
+            self.suspects = tasks.iter().map(|task| task.id).collect();
+        }
+    }
 }
 
 /// Whether the store spoke of a lane while a claim of it was under way.
@@ -82,10 +93,8 @@ impl Lane {
 
     /// A claim of at most `limit` tasks got `tasks`.
     pub(super) fn claimed(&mut self, tasks: &[Claimed], limit: usize, news: News, now: Now, cap: Duration) {
-        let suspected = |search: &Search| tasks.iter().any(|task| search.suspects.contains(&task.id));
-        if !tasks.is_empty() && !self.search.as_ref().is_some_and(suspected) {
-            // The suspects would have come first: they are gone.
-            self.search = None;
+        if let Some(search) = &mut self.search {
+            search.follow(tasks);
         }
         self.taken += tasks.len() as u64;
         let promised_more = self.first_due.is_some_and(|due| self.waiting > 0 && due <= now.wall);
@@ -101,8 +110,9 @@ impl Lane {
         self.stirred = true;
         match blame {
             Blame::Someone => {
-                let suspects = batch.iter().copied().collect();
-                self.search = Some(Search { suspects, limit: batch.len().div_ceil(2) });
+                let search = self.search.get_or_insert_with(|| Search { suspects: BTreeSet::new(), limit: usize::MAX });
+                search.suspects.extend(batch);
+                search.limit = search.limit.min(batch.len().div_ceil(2));
             }
             Blame::Lone => self.search = None,
             Blame::Spoken => {

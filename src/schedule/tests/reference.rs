@@ -272,8 +272,10 @@ impl Reference {
         let limit = self.hunts.get(&group).map_or(batch, |(_, limit)| batch.min(*limit));
         let tasks: Vec<TaskId> =
             able.iter().filter(|item| item.group() == group).take(limit).map(|item| item.id).collect();
-        if self.hunts.get(&group).is_some_and(|(suspects, _)| !suspects.iter().any(|id| tasks.contains(id))) {
-            self.hunts.remove(&group);
+        if let Some((suspects, _)) = self.hunts.get_mut(&group)
+            && !suspects.iter().any(|id| tasks.contains(id))
+        {
+            suspects.clone_from(&tasks);
         }
         for id in &tasks {
             self.item(*id).at = At::Running;
@@ -363,7 +365,10 @@ impl Reference {
     fn hunt(&mut self, run: &Running, word: &Word) {
         match word {
             Word::Somebody => {
-                self.hunts.insert(run.group.clone(), (run.tasks.clone(), run.tasks.len().div_ceil(2)));
+                let half = run.tasks.len().div_ceil(2);
+                let (suspects, limit) = self.hunts.entry(run.group.clone()).or_insert((Vec::new(), half));
+                suspects.extend(&run.tasks);
+                *limit = half.min(*limit);
             }
             Word::Lone(_) => drop(self.hunts.remove(&run.group)),
             Word::Items(_) => {

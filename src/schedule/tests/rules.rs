@@ -146,6 +146,7 @@ fn a_batch_that_is_refused_is_halved_until_the_culprit_is_alone() {
     while let Some((attempt, tasks)) = rig.running.iter().next().map(|(id, tasks)| (*id, tasks.clone())) {
         assert_eq!(rig.running.len(), 1, "one attempt of the lane at a time");
         requests += 1;
+        assert!(requests <= 2 * 6 + 1, "{requests} requests");
         let answer = if tasks.contains(&culprit) { status(422) } else { results(&tasks, &ok()) };
         rig.finish(attempt, answer);
     }
@@ -153,7 +154,6 @@ fn a_batch_that_is_refused_is_halved_until_the_culprit_is_alone() {
         let expected = if id == culprit { Row::Failed } else { Row::Done };
         assert_eq!((rig.store.get(id).row, rig.store.get(id).attempts), (expected, 0));
     }
-    assert!(requests <= 2 * 6 + 1, "{requests} requests");
     rig.enqueue("metadata", 40);
     assert_eq!(rig.first_running().1.len(), 40, "whole again");
 }
@@ -182,7 +182,26 @@ fn a_search_ends_when_its_suspects_are_gone() {
     }
     rig.enqueue("metadata", 30);
     rig.feed(Input::Control(Control::Resume(None)));
-    assert_eq!(rig.running.values().map(Vec::len).collect::<Vec<_>>(), [2, 28]);
+    assert_eq!(rig.running.values().map(Vec::len).collect::<Vec<_>>(), [2]);
+    rig.succeed();
+    assert_eq!(rig.running.values().map(Vec::len).collect::<Vec<_>>(), [28]);
+}
+
+#[test]
+fn a_server_that_refuses_everything_gets_a_bounded_number_of_requests() {
+    for (tasks, code) in [(120, 422), (40, 500)] {
+        let mut rig = Rig::online(config());
+        let ids = rig.enqueue("metadata", tasks);
+        let mut requests = 0;
+        while ids.iter().any(|id| rig.store.get(*id).row != Row::Failed) {
+            while !rig.running.is_empty() {
+                requests += 1;
+                assert!(requests <= 10 * 5 * tasks, "a storm");
+                rig.answer(status(code));
+            }
+            rig.sleep(SECOND);
+        }
+    }
 }
 
 #[test]
