@@ -1,7 +1,5 @@
 //! kill -9 at any moment, against the built `ferryd` on a private bus. The judge is the server's log.
 
-#![expect(clippy::print_stdout, reason = "the tests tell how many kills hit what")]
-
 #[path = "../common/bus.rs"]
 mod bus;
 mod caller;
