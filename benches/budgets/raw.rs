@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Transaction, params};
 
 use crate::Failed;
@@ -39,6 +40,8 @@ impl Raw {
     pub(crate) fn create(dir: &Path) -> Result<Self, Failed> {
         let db = Connection::open(dir.join("raw.db"))?;
         db.execute_batch(SCHEMA)?;
+        // Without it, SQLite prepares a statement anew for each value of `LIMIT ?`.
+        db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(Self { db })
     }
 

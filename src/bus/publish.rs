@@ -97,6 +97,10 @@ impl Told {
 
     fn update(&mut self, path: &str, config: &Config, status: &Status, now: Instant) -> Vec<Announcement> {
         let mut announcements = Vec::new();
+        // What is held back is looked at once its time has come, however often it changes until then.
+        if self.late && now < self.next {
+            return announcements;
+        }
         self.late = false;
         for (interface, old) in &mut self.values {
             let new = telling(&self.object, interface, config, status);

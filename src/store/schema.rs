@@ -1,5 +1,6 @@
 //! The database's shape: how a connection is set up, and how an older schema becomes this one.
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, Result, TransactionBehavior};
 use std::path::Path;
 
@@ -25,7 +26,7 @@ const STATEMENTS: usize = 128;
 /// Makes a connection the writer's. WAL with `synchronous = FULL` syncs once a commit. The WAL is never truncated, so
 /// that a commit after a checkpoint writes into space the file already has.
 pub(super) fn prepare_writer(conn: &Connection) -> Result<()> {
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(conn)?;
     conn.execute_batch(&format!(
         "PRAGMA cell_size_check = ON;
          PRAGMA trusted_schema = OFF;
@@ -43,7 +44,7 @@ pub(super) fn prepare_writer(conn: &Connection) -> Result<()> {
 /// A connection that only reads.
 pub(super) fn open_reader(file: &Path) -> Result<Connection> {
     let conn = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    keep_statements(&conn)?;
     conn.execute_batch(&format!(
         "PRAGMA cell_size_check = ON;
          PRAGMA trusted_schema = OFF;
@@ -52,6 +53,13 @@ pub(super) fn open_reader(file: &Path) -> Result<Connection> {
          PRAGMA cache_size = -{READER_CACHE};"
     ))?;
     Ok(conn)
+}
+
+/// Keeps statements as they were prepared first. Without the planner's stability guarantee SQLite looks at the values
+/// bound (of `LIMIT ?`, and where a partial index might do) and prepares the statement anew each time they change.
+fn keep_statements(conn: &Connection) -> Result<()> {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
 /// The schema that the database has; 0 for an empty file.
@@ -82,7 +90,26 @@ fn migrate_by(conn: &mut Connection, migrations: &[&str]) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
+
+    #[test]
+    fn a_statement_is_prepared_once_whatever_is_bound() {
+        let mut conn = Connection::open_in_memory().unwrap();
+        prepare_writer(&conn).unwrap();
+        migrate_by(&mut conn, MIGRATIONS).unwrap();
+        let mut claim = conn
+            .prepare(
+                "SELECT seq FROM task INDEXED BY ready WHERE lane = ? AND state = 0 AND behind = 0 AND deps = 0
+                 AND due <= ? ORDER BY due, seq LIMIT ?",
+            )
+            .unwrap();
+        for bound in [[1, 10, 50], [2, 20, 100], [3, 30, 1]] {
+            assert!(claim.query(bound).unwrap().next().unwrap().is_none());
+        }
+        assert_eq!(claim.get_status(StatementStatus::RePrepare), 0);
+    }
 
     #[test]
     fn a_migration_that_fails_leaves_no_trace() {
