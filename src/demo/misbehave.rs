@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use super::log::Head;
+
 /// An item as it came, for a [`Verdict`] to judge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
@@ -226,6 +228,9 @@ pub(super) enum Then {
 /// Says what becomes of an item.
 pub type Judge = Arc<dyn Fn(&Item) -> Verdict + Send + Sync>;
 
+/// Says what comes instead of the honest answer to a request as a whole.
+pub type Censor = Arc<dyn Fn(&Head, &[Item]) -> Fault + Send + Sync>;
+
 /// How a request is treated.
 #[derive(Clone, Default)]
 pub struct Behaviour {
@@ -239,6 +244,8 @@ pub struct Behaviour {
     pub headers: Vec<(String, String)>,
     /// What is said of each item; all are taken without.
     pub judge: Option<Judge>,
+    /// Says the fault by the request; it is `fault` without.
+    pub censor: Option<Censor>,
 }
 
 impl Behaviour {
@@ -255,6 +262,15 @@ impl Behaviour {
     /// With a verdict on each item.
     pub fn judged(judge: impl Fn(&Item) -> Verdict + Send + Sync + 'static) -> Self {
         Self { judge: Some(Arc::new(judge)), ..Self::default() }
+    }
+
+    /// With a fault that depends on the request.
+    pub fn censored(censor: impl Fn(&Head, &[Item]) -> Fault + Send + Sync + 'static) -> Self {
+        Self { censor: Some(Arc::new(censor)), ..Self::default() }
+    }
+
+    pub(super) fn fault_of(&self, head: &Head, items: &[Item]) -> Fault {
+        self.censor.as_ref().map_or_else(|| self.fault.clone(), |censor| censor(head, items))
     }
 
     pub(super) fn verdict(&self, item: &Item) -> Verdict {

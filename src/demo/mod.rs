@@ -11,6 +11,6 @@ mod verdict;
 mod wire;
 
 pub use log::{Head, Log, Received};
-pub use misbehave::{At, Behaviour, Fault, Gate, Item, Judge, Verdict, Wait};
+pub use misbehave::{At, Behaviour, Censor, Fault, Gate, Item, Judge, Verdict, Wait};
 pub use play::{DemoError, run};
 pub use server::Server;

@@ -243,14 +243,15 @@ impl Connection {
 
 async fn treat(shared: &Shared, asked: &Asked, behaviour: &Behaviour) -> Result<Treated> {
     behaviour.before_applying.over().await;
-    if let Some(refusal) = behaviour.fault.refusal() {
+    let fault = behaviour.fault_of(&asked.head, &items(asked).unwrap_or_default());
+    if let Some(refusal) = fault.refusal() {
         note(shared, asked);
         behaviour.before_answering.over().await;
         return Ok(refusal);
     }
     let bytes = apply(shared, asked, behaviour)?;
     behaviour.before_answering.over().await;
-    Ok(behaviour.fault.spoil(bytes))
+    Ok(fault.spoil(bytes))
 }
 
 /// Notes the items of a request that is refused.

@@ -2,8 +2,11 @@
 
 #[path = "../common/bus.rs"]
 mod bus;
+mod configuration;
 mod device;
 mod lifecycle;
 #[path = "../common/netns.rs"]
 mod netns;
+mod outcomes;
+mod pause;
 mod servers;

@@ -1,8 +1,12 @@
 //! Servers to send to.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use ferryd::demo::{Behaviour, Fault, Gate, Server, Wait};
+
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::netns::{Netns, Pair};
 
@@ -36,4 +40,25 @@ pub(crate) fn config(server: &Server) -> String {
 /// The same with more lines in the backend's section, or after it.
 pub(crate) fn config_with(server: &Server, more: &str) -> String {
     format!("[device]\nname = \"tested\"\n[backend.main]\nurl = \"http://{}/sync\"\n{more}\n", server.address())
+}
+
+/// On loopback by TLS, with a certificate for 127.0.0.1; and the PEM text of the authority to trust.
+pub(crate) fn serve_tls(behaviour: Behaviour) -> (Server, String) {
+    let mut params = CertificateParams::new(Vec::new()).expect("parameters");
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let key = KeyPair::generate().expect("a key");
+    let authority = params.self_signed(&key).expect("a certificate").pem();
+    let issuer = Issuer::new(params, key);
+    let key = KeyPair::generate().expect("a key");
+    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = certificate.signed_by(&key, &issuer).expect("a certificate");
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+    let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.der().clone()], key)
+        .expect("a certificate");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
+    (Server::start_tls(listener, tls, behaviour).expect("a server"), authority)
 }
