@@ -1,9 +1,10 @@
 //! The attempts that run: each a task of the runtime that ends with one event, cut short by a word from the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
 use super::event::Event;
@@ -14,6 +15,8 @@ use crate::model::{Answer, AttemptId, Claimed, Cut, State, StrategyName, TaskCha
 pub(super) struct Attempts {
     running: BTreeMap<AttemptId, Running>,
     inbox: mpsc::UnboundedSender<Event>,
+    /// Whether there is a way out of the device.
+    linked: watch::Sender<bool>,
 }
 
 struct Running {
@@ -24,12 +27,17 @@ struct Running {
 
 impl Attempts {
     pub(super) fn new(inbox: mpsc::UnboundedSender<Event>) -> Self {
-        Self { running: BTreeMap::new(), inbox }
+        Self { running: BTreeMap::new(), inbox, linked: watch::Sender::new(false) }
     }
 
     /// How many run.
     pub(super) fn count(&self) -> usize {
         self.running.len()
+    }
+
+    /// Whether there is a way out of the device now.
+    pub(super) fn linked(&self, linked: bool) {
+        self.linked.send_replace(linked);
     }
 
     /// Begins one; it ends with [`Event::Finished`].
@@ -45,16 +53,24 @@ impl Attempts {
         let (cut, stop) = oneshot::channel();
         let ids = tasks.iter().map(|task| task.id).collect();
         self.running.insert(attempt, Running { cut: Some(cut), tasks: ids });
-        let inbox = self.inbox.clone();
+        let (inbox, mut linked) = (self.inbox.clone(), self.linked.subscribe());
         tokio::spawn(async move {
             let request = Request { device: &device, strategy: &strategy, tasks: &tasks };
+            let mut attempting = pin!(backend.attempt(request));
             let answer = tokio::select! {
                 biased;
                 cut = stop => Answer::Cut(cut.unwrap_or(Cut::Shutdown)),
-                answer = backend.attempt(request) => answer,
+                answer = &mut attempting => answer,
             };
+            let link_gone = answer == Answer::Cut(Cut::Link);
             // The loop may have ended: then nobody needs the answer.
             inbox.send(Event::Finished { attempt, answer }).ok();
+            if link_gone {
+                // Its connection is closed when there is a way out again. What a closing socket sends meanwhile makes
+                // the kernel look for a neighbour in vain, and it looks again only a second later: the next attempt
+                // would wait for that though the link is back.
+                linked.wait_for(|linked| *linked).await.ok();
+            }
         });
     }
 

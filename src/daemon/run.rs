@@ -172,7 +172,12 @@ impl Daemon {
                         link = network.link.as_str(), "network");
                 }
                 self.world.failing.remove("link");
-                self.wiring.forget_connections();
+                let linked = networks.values().any(|network| network.connected);
+                // Not while there is no way out, for the reason given in `Attempts::start`.
+                if linked {
+                    self.wiring.forget_connections();
+                }
+                self.attempts.linked(linked);
                 self.world.networks = networks;
             }
             // What cannot be sensed is never taken for good news.

@@ -5,8 +5,10 @@ mod bus;
 mod configuration;
 mod device;
 mod lifecycle;
+mod link;
 #[path = "../common/netns.rs"]
 mod netns;
 mod outcomes;
 mod pause;
+mod rest;
 mod servers;
