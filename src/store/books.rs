@@ -79,20 +79,23 @@ impl Books {
     pub(super) fn load(conn: &Connection) -> Result<Self> {
         let mut books = Self::default();
         let mut statement = conn.prepare(
-            "SELECT lane.id, strategy, network, charging, min_battery, total(pending), total(running), total(failed),
-                    total(waiting), total(bytes), total(kept)
+            "SELECT lane.id, strategy, network, charging, min_battery, total(pending), total(failed), total(waiting),
+                    total(bytes), total(kept),
+                    (SELECT count(*) FROM task INDEXED BY busy
+                     WHERE state IN (1, 5) AND state = 1 AND task.lane = lane.id)
              FROM lane LEFT JOIN account ON account.lane = lane.id GROUP BY lane.id",
         )?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let sum = |index: usize| row.get::<_, f64>(index).map(|sum| sum as i64);
+            let running: i64 = row.get(10)?;
             let tally = Tally {
-                pending: sum(5)?,
-                running: sum(6)?,
-                failed: sum(7)?,
-                waiting: sum(8)?,
-                bytes: sum(9)?,
-                kept: sum(10)?,
+                pending: sum(5)? - running,
+                running,
+                failed: sum(6)?,
+                waiting: sum(7)? - running,
+                bytes: sum(8)?,
+                kept: sum(9)?,
             };
             let lane =
                 Lane { strategy: strategy_from(row, 1)?, overrides: overrides_from_row(row, 2)?, tally, told: None };
@@ -171,7 +174,7 @@ impl Books {
     fn read_usage(&self, conn: &Connection, owner: Owner) -> Result<OwnerUsage> {
         let mut usage = OwnerUsage::default();
         let mut statement =
-            conn.prepare_cached("SELECT id, app, pending + running + failed, bytes FROM account WHERE owner = ?")?;
+            conn.prepare_cached("SELECT id, app, pending + failed, bytes FROM account WHERE owner = ?")?;
         let mut rows = statement.query([owner.0])?;
         while let Some(row) = rows.next()? {
             let mut own = Usage { tasks: row.get(2)?, bytes: row.get(3)? };
@@ -274,16 +277,17 @@ impl Books {
     /// makes up apps leaves nothing behind.
     pub(super) fn write(&mut self, conn: &Connection) -> Result<()> {
         for (id, (_, tally)) in &self.differences.tallies {
-            if *tally == Tally::nothing() {
+            let tally = tally.stored();
+            if tally == Tally::nothing() {
                 continue;
             }
             let mut update = conn.prepare_cached(
-                "UPDATE account SET pending = pending + ?2, running = running + ?3, failed = failed + ?4,
-                        waiting = waiting + ?5, bytes = bytes + ?6, kept = kept + ?7 WHERE id = ?1",
+                "UPDATE account SET pending = pending + ?2, failed = failed + ?3, waiting = waiting + ?4,
+                        bytes = bytes + ?5, kept = kept + ?6 WHERE id = ?1",
             )?;
-            let Tally { pending, running, failed, waiting, bytes, kept } = tally;
-            one_row(update.execute(params![id.0, pending, running, failed, waiting, bytes, kept])?)?;
-            if *kept < 0 {
+            let Tally { pending, failed, waiting, bytes, kept, .. } = tally;
+            one_row(update.execute(params![id.0, pending, failed, waiting, bytes, kept])?)?;
+            if kept < 0 {
                 let gone = conn.prepare_cached("DELETE FROM account WHERE id = ? AND kept = 0")?.execute([id.0])?;
                 self.accounts_gone |= gone > 0;
             }

@@ -129,6 +129,7 @@ impl Ready {
             options: self.options,
             random: self.random,
             reserve: self.reserve,
+            sync: schema::Sync::Full,
             suspicion,
         };
         let recovered = writer

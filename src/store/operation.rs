@@ -34,6 +34,9 @@ pub(super) trait Operation: Send + 'static {
     /// Whether it only adds work. On a full disk such an operation is refused, so that others can end what there is.
     const ADDS: bool = false;
 
+    /// Whether its effect must outlive a power cut before the caller is answered.
+    const DURABLE: bool = true;
+
     /// Whether it may be refused after it has written something: then it is run in a savepoint.
     fn needs_savepoint(&self) -> bool {
         false
@@ -67,6 +70,8 @@ pub(super) trait Job: Send {
     fn weight(&self) -> usize;
     /// See [`Operation::ADDS`].
     fn adds(&self) -> bool;
+    /// See [`Operation::DURABLE`].
+    fn durable(&self) -> bool;
     /// See [`Operation::DOING`].
     fn doing(&self) -> &'static str;
     /// Whatever it gave, this is the answer.
@@ -105,6 +110,10 @@ impl<O: Operation> Job for Asked<O> {
 
     fn adds(&self) -> bool {
         O::ADDS
+    }
+
+    fn durable(&self) -> bool {
+        O::DURABLE
     }
 
     fn doing(&self) -> &'static str {

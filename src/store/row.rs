@@ -69,11 +69,12 @@ pub(super) struct Row {
     pub(super) after: Vec<TaskId>,
 }
 
-const COLUMNS: &str =
-    "SELECT seq, id, owner, account, lane, state, behind, deps, attempts, crashes, due, expires, size,
-                              key, after FROM task";
-
 impl Row {
+    /// The columns that [`read`](Self::read) expects, and how many there are.
+    pub(super) const COLUMNS: &str = "seq, id, owner, account, lane, state, behind, deps, attempts, crashes, due, \
+                                      expires, size, key, after";
+    pub(super) const WIDTH: usize = 15;
+
     /// Whether it waits for no other task.
     pub(super) fn is_ready(&self) -> bool {
         self.phase == Phase::Pending && !self.behind && self.deps == 0
@@ -81,15 +82,18 @@ impl Row {
 
     /// The task of this id.
     pub(super) fn find(conn: &Connection, id: TaskId) -> Result<Option<Self>> {
-        conn.prepare_cached(&format!("{COLUMNS} WHERE id = ?"))?.query_row([id.as_bytes()], Self::read).optional()
+        conn.prepare_cached(&format!("SELECT {} FROM task WHERE id = ?", Self::COLUMNS))?
+            .query_row([id.as_bytes()], Self::read)
+            .optional()
     }
 
     /// The task of this number.
     pub(super) fn get(conn: &Connection, seq: i64) -> Result<Self> {
-        conn.prepare_cached(&format!("{COLUMNS} WHERE seq = ?"))?.query_row([seq], Self::read)
+        conn.prepare_cached(&format!("SELECT {} FROM task WHERE seq = ?", Self::COLUMNS))?.query_row([seq], Self::read)
     }
 
-    fn read(row: &SqlRow<'_>) -> Result<Self> {
+    /// Reads a row that begins with [`COLUMNS`](Self::COLUMNS).
+    pub(super) fn read(row: &SqlRow<'_>) -> Result<Self> {
         Ok(Self {
             seq: row.get(0)?,
             id: id_from(row, 1)?,

@@ -62,6 +62,23 @@ fn keep_statements(conn: &Connection) -> Result<()> {
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// How much of a commit the disk must have before it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sync {
+    /// All of it: it outlives a power cut.
+    Full,
+    /// None of it: it outlives the death of this process, and a power cut undoes it whole.
+    Lazy,
+}
+
+/// Sets how the next transactions are committed.
+pub(super) fn set_sync(conn: &Connection, sync: Sync) -> Result<()> {
+    conn.execute_batch(match sync {
+        Sync::Full => "PRAGMA synchronous = FULL",
+        Sync::Lazy => "PRAGMA synchronous = NORMAL",
+    })
+}
+
 /// The schema that the database has; 0 for an empty file.
 pub(super) fn version(conn: &Connection) -> Result<i64> {
     conn.query_row("PRAGMA user_version", [], |row| row.get(0))

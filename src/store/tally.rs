@@ -30,6 +30,18 @@ impl Tally {
         }
     }
 
+    /// As an account's row has it: what is running is pending there.
+    pub(super) const fn stored(self) -> Self {
+        Self {
+            pending: self.pending + self.running,
+            running: 0,
+            waiting: self.waiting + self.running,
+            failed: self.failed,
+            bytes: self.bytes,
+            kept: self.kept,
+        }
+    }
+
     /// What a task that is not stored counts for.
     pub(super) const fn nothing() -> Self {
         Self { pending: 0, running: 0, failed: 0, waiting: 0, bytes: 0, kept: 0 }

@@ -11,6 +11,7 @@ use super::error::{StoreError, is_full};
 use super::operation::{Job, Operation, Went, job};
 use super::places::Suspicion;
 use super::reserve::Reserve;
+use super::schema::{Sync, set_sync};
 use super::work::Work;
 use crate::model::StoreNews;
 
@@ -28,6 +29,8 @@ pub(super) struct Writer {
     pub(super) random: fastrand::Rng,
     pub(super) next_seq: i64,
     pub(super) reserve: Reserve,
+    /// How the last transaction was committed.
+    pub(super) sync: Sync,
     /// Raised when the file turns out to be damaged.
     pub(super) suspicion: Suspicion,
 }
@@ -120,6 +123,11 @@ impl Writer {
     }
 
     fn transaction(&mut self, group: &mut [Box<dyn Job>], closed: bool) -> rusqlite::Result<()> {
+        let sync = if group.iter().any(|job| job.durable()) { Sync::Full } else { Sync::Lazy };
+        if self.sync != sync {
+            set_sync(&self.conn, sync)?;
+            self.sync = sync;
+        }
         self.conn.prepare_cached("BEGIN IMMEDIATE")?.execute([])?;
         for job in group {
             if closed && job.adds() {

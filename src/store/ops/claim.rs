@@ -1,6 +1,6 @@
 //! Handing the next tasks of a lane to an attempt.
 
-use rusqlite::{Connection, Result, Row as SqlRow, params};
+use rusqlite::{Connection, Result, params};
 
 use super::super::error::StoreError;
 use super::super::operation::{Fault, Operation};
@@ -26,6 +26,8 @@ impl Operation for Claim {
     type Refusal = StoreError;
 
     const DOING: &'static str = "claiming tasks";
+    // A claim promises nothing to anybody. If a power cut undoes it, its tasks are pending, as a restart makes them.
+    const DURABLE: bool = false;
 
     fn run(&self, work: &mut Work<'_>) -> Result<Vec<Claimed>, Fault<StoreError>> {
         let mut claimed = Vec::new();
@@ -36,13 +38,13 @@ impl Operation for Claim {
             if next.is_empty() {
                 break;
             }
-            for seq in next {
-                let row = Row::get(work.conn, seq)?;
+            for (row, task) in next {
                 if row.expires.is_some_and(|expires| expires <= micros(self.now)) {
                     work.fail(row, &expired(), self.now)?;
                     expired_ones += 1;
                 } else {
-                    claimed.push(self.take(work, row)?);
+                    self.take(work, row)?;
+                    claimed.push(task);
                 }
             }
         }
@@ -51,28 +53,29 @@ impl Operation for Claim {
 }
 
 impl Claim {
-    fn take(&self, work: &mut Work<'_>, mut row: Row) -> Result<Claimed> {
+    fn take(&self, work: &mut Work<'_>, mut row: Row) -> Result<()> {
         let mut update = work.conn.prepare_cached("UPDATE task SET state = 1, since = ?2 WHERE seq = ?1")?;
         one_row(update.execute([row.seq, micros(self.now)])?)?;
         let before = Tally::of(&row);
         row.phase = Phase::Running;
-        work.record(&row, before, Some(State::Pending), self.now, String::new())?;
-        let mut select = work.conn.prepare_cached(
-            "SELECT coalesce(payload, (SELECT body FROM payload WHERE payload.task = seq)), created
-             FROM task WHERE seq = ?",
-        )?;
-        let (payload, created) = select.query_row([row.seq], |row: &SqlRow<'_>| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(Claimed { id: row.id, payload, created: wall(created), attempts: row.attempts })
+        work.record(&row, before, Some(State::Pending), self.now, String::new())
     }
 }
 
 /// The ready tasks of a lane that are due, in order. One range of the ready index: neither what waits nor other lanes
 /// are looked at.
-fn next(conn: &Connection, lane: LaneId, limit: usize, now: WallTime) -> Result<Vec<i64>> {
-    conn.prepare_cached(
-        "SELECT seq FROM task INDEXED BY ready WHERE lane = ? AND state = 0 AND behind = 0 AND deps = 0 AND due <= ?
+fn next(conn: &Connection, lane: LaneId, limit: usize, now: WallTime) -> Result<Vec<(Row, Claimed)>> {
+    conn.prepare_cached(&format!(
+        "SELECT {}, coalesce(payload, (SELECT body FROM payload WHERE payload.task = seq)), created
+         FROM task INDEXED BY ready WHERE lane = ? AND state = 0 AND behind = 0 AND deps = 0 AND due <= ?
          ORDER BY due, seq LIMIT ?",
-    )?
-    .query_map(params![lane.0, micros(now), column(limit as u64)], |row| row.get(0))?
+        Row::COLUMNS
+    ))?
+    .query_map(params![lane.0, micros(now), column(limit as u64)], |columns| {
+        let row = Row::read(columns)?;
+        let (payload, created) = (columns.get(Row::WIDTH)?, wall(columns.get(Row::WIDTH + 1)?));
+        let claimed = Claimed { id: row.id, payload, created, attempts: row.attempts };
+        Ok((row, claimed))
+    })?
     .collect()
 }

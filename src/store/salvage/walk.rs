@@ -38,7 +38,7 @@ pub(super) struct Table {
 pub(super) const TABLES: [Table; 5] = [
     Table { name: "lane_spare", key: "id", columns: 5, last: "SELECT max(lane) FROM account" },
     Table { name: "lane", key: "id", columns: 5, last: "SELECT max(lane) FROM account" },
-    Table { name: "account", key: "id", columns: 10, last: "SELECT max(account) FROM task NOT INDEXED" },
+    Table { name: "account", key: "id", columns: 9, last: "SELECT max(account) FROM task NOT INDEXED" },
     Table { name: "payload", key: "task", columns: 2, last: "SELECT max(seq) FROM task NOT INDEXED" },
     Table {
         name: "task",

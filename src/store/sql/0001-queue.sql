@@ -36,18 +36,18 @@ CREATE TABLE lane_spare (
 ) STRICT;
 
 -- What one app of one owner has in one lane. Every counter that anybody asks for is a sum over these rows: a lane's and
--- a strategy's counts, an owner's and an app's usage. A transaction writes each row that it touches once.
+-- a strategy's counts, an owner's and an app's usage. A transaction writes each row that it touches once. What is
+-- running counts as pending here, which it is after a restart, so that a claim changes no counter.
 CREATE TABLE account (
     id INTEGER PRIMARY KEY,
     owner INTEGER NOT NULL,
     app TEXT NOT NULL,
     lane INTEGER NOT NULL,
     pending INTEGER NOT NULL DEFAULT 0,
-    running INTEGER NOT NULL DEFAULT 0,
     failed INTEGER NOT NULL DEFAULT 0,
     -- Pending tasks that wait for no other task.
     waiting INTEGER NOT NULL DEFAULT 0,
-    -- Payload bytes of what is pending, running or failed.
+    -- Payload bytes of what is pending or failed.
     bytes INTEGER NOT NULL DEFAULT 0,
     -- Rows of `task` in any state.
     kept INTEGER NOT NULL DEFAULT 0

@@ -45,13 +45,12 @@ UPDATE task SET behind = EXISTS (
 )
 WHERE state = 0 AND key IS NOT NULL;
 
-UPDATE account SET pending = 0, running = 0, failed = 0, waiting = 0, bytes = 0, kept = 0;
+UPDATE account SET pending = 0, failed = 0, waiting = 0, bytes = 0, kept = 0;
 UPDATE account SET
-    pending = sums.pending, running = sums.running, failed = sums.failed, waiting = sums.waiting, bytes = sums.bytes,
-    kept = sums.kept
+    pending = sums.pending, failed = sums.failed, waiting = sums.waiting, bytes = sums.bytes, kept = sums.kept
 FROM (
-    SELECT account, sum(state = 0) AS pending, sum(state = 1) AS running, sum(state = 3) AS failed,
-           sum(state = 0 AND behind = 0 AND deps = 0) AS waiting, sum(iif(state IN (0, 1, 3), size, 0)) AS bytes,
+    SELECT account, sum(state IN (0, 1)) AS pending, sum(state = 3) AS failed,
+           sum(state = 1 OR (state = 0 AND behind = 0 AND deps = 0)) AS waiting, sum(iif(state IN (0, 1, 3), size, 0)) AS bytes,
            count(*) AS kept
     FROM task GROUP BY account
 ) AS sums

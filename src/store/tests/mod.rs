@@ -222,8 +222,9 @@ fn assert_consistent(rig: &Rig) {
     };
     wrong(
         "counters",
-        "SELECT id, pending, running, failed, waiting, bytes, kept FROM account EXCEPT
-         SELECT account, sum(state = 0), sum(state = 1), sum(state = 3), sum(state = 0 AND behind = 0 AND deps = 0),
+        "SELECT id, pending, failed, waiting, bytes, kept FROM account EXCEPT
+         SELECT account, sum(state IN (0, 1)), sum(state = 3),
+                sum(state = 1 OR (state = 0 AND behind = 0 AND deps = 0)),
                 sum(iif(state IN (0, 1, 3), size, 0)), count(*) FROM task GROUP BY account",
     );
     wrong("accounts", "SELECT account, owner, lane FROM task EXCEPT SELECT id, owner, lane FROM account");
