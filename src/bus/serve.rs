@@ -375,7 +375,9 @@ impl Faces {
                 self.on_done(result);
             }
         };
-        let _ = tokio::time::timeout(CLOSING, answers).await;
+        if tokio::time::timeout(CLOSING, answers).await.is_err() {
+            tracing::warn!("leaving the bus before every call was answered");
+        }
     }
 
     fn send(&self, message: Option<Message>) {

@@ -62,13 +62,14 @@ fn bare_url(text: &str) -> Result<Url, String> {
     Ok(url)
 }
 
-/// The name of a systemd credential: one file's name.
+/// The name of a systemd credential: one file's name. A refused one is not repeated, here and below: somebody may have
+/// written the secret itself.
 pub(super) fn credential(text: &str) -> Result<Option<String>, String> {
     let plain = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
     match text {
         "" => Ok(None),
-        "." | ".." => Err(format!("{text:?} is not a credential's name")),
-        _ if !plain || text.len() > 255 => Err(format!("{text:?} is not a credential's name, a bare file name")),
+        "." | ".." => Err("not a credential's name".to_owned()),
+        _ if !plain || text.len() > 255 => Err("not a credential's name, a bare file name".to_owned()),
         _ => Ok(Some(text.to_owned())),
     }
 }
@@ -78,7 +79,7 @@ pub(super) fn file(text: &str) -> Result<Option<PathBuf>, String> {
     match text {
         "" => Ok(None),
         _ if text.starts_with('/') => Ok(Some(PathBuf::from(text))),
-        _ => Err(format!("{text:?} is not an absolute path")),
+        _ => Err("not an absolute path".to_owned()),
     }
 }
 
@@ -103,7 +104,7 @@ pub(super) fn header(text: &str) -> Result<Option<String>, String> {
         return Ok(None);
     }
     if !text.bytes().all(token) || text.len() > 64 {
-        return Err(format!("{text:?} is not a header's name"));
+        return Err("not a header's name".to_owned());
     }
     if OURS.contains(&text.to_ascii_lowercase().as_str()) {
         return Err(format!("the header {text:?} is not free to carry a token"));

@@ -216,7 +216,7 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
         ("[backend.main]\nurl = 'http://h/'\nkind = 'ftp'", "f.toml:3: backend.main.kind: \"ftp\" is none of http"),
         (
             "[backend.main]\nurl = 'http://h/'\ntoken_file = 'token'",
-            "f.toml:3: backend.main.token_file: \"token\" is not an absolute path",
+            "f.toml:3: backend.main.token_file: not an absolute path",
         ),
         (
             "[backend.main]\nurl = 'http://h/'\ncredential = 'a'\ntoken_file = '/t'",
@@ -224,11 +224,11 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
         ),
         (
             "[backend.main]\nurl = 'http://h/'\ncredential = '../a'",
-            "f.toml:3: backend.main.credential: \"../a\" is not a credential's name, a bare file name",
+            "f.toml:3: backend.main.credential: not a credential's name, a bare file name",
         ),
         (
             "[backend.main]\nurl = 'http://h/'\ntoken_header = 'X Y'",
-            "f.toml:3: backend.main.token_header: \"X Y\" is not a header's name",
+            "f.toml:3: backend.main.token_header: not a header's name",
         ),
         (
             "[backend.main]\nurl = 'http://h/'\ntoken_header = 'Host'",

@@ -142,6 +142,7 @@ impl Client {
         let size = request.body().and_then(Body::as_bytes).map_or(0, <[u8]>::len);
         let upload = Duration::from_secs((size / SLOWEST_UPLOAD) as u64);
         let patience = self.connect_timeout + self.read_timeout + upload;
+        let sent = request.headers().clone();
         let answer = async {
             let response = tokio::time::timeout(patience, self.client().execute(request))
                 .await
@@ -149,7 +150,11 @@ impl Client {
                 .map_err(SendError::of)?;
             Reply::read(response, self.read_timeout).await
         };
-        answer.await.map_err(|error| self.placed(error))
+        let mut reply = answer.await.map_err(|error| self.placed(error))?;
+        if let Some(secret) = &self.secret {
+            secret.blot(&sent, &mut reply.body);
+        }
+        Ok(reply)
     }
 
     /// Where a redirect leads, if it may be followed.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use rustix::fs::{Mode, OFlags};
 
 use super::ClientError;
@@ -12,6 +12,9 @@ use crate::model::{Credential, HeaderToken};
 
 /// The longest secret that is read.
 const LIMIT: u64 = 16 * 1024;
+
+/// The shortest that is blotted out of answers: shorter ones stand in honest words by chance.
+const SHORTEST: usize = 6;
 
 /// Where the secret is and how it goes on the wire.
 pub(super) struct Secret {
@@ -65,8 +68,33 @@ impl Secret {
         Ok(Some((self.header.clone(), value)))
     }
 
+    /// Blots the secret that `sent` carried out of what came back. Endpoints for debugging say requests back, and the
+    /// words of answers are shown to apps and stand in logs.
+    pub(super) fn blot(&self, sent: &HeaderMap, body: &mut [u8]) {
+        let Some(token) = sent.get(&self.header).and_then(|value| value.as_bytes().get(self.prefix.len()..)) else {
+            return;
+        };
+        let escaped = serde_json::Value::from(String::from_utf8_lossy(token)).to_string();
+        for form in [token, escaped.trim_matches('"').as_bytes()] {
+            blot(form, body);
+        }
+    }
+
     fn complaint(&self, what: &str) -> String {
         format!("the credential in {}: {what}", self.file.display())
+    }
+}
+
+/// Writes asterisks over each `form` in `body`, so that JSON stays JSON.
+fn blot(form: &[u8], body: &mut [u8]) {
+    if form.len() < SHORTEST {
+        return;
+    }
+    let mut from = 0;
+    while let Some(found) = body[from..].windows(form.len()).position(|window| window == form) {
+        let (start, end) = (from + found, from + found + form.len());
+        body[start..end].fill(b'*');
+        from = end;
     }
 }
 
@@ -88,4 +116,25 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
         return Err(std::io::Error::other("it is over 16 KiB"));
     }
     Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn blotted(token: &str, body: &str) -> String {
+        let secret = Secret { file: PathBuf::new(), optional: false, header: AUTHORIZATION, prefix: "Bearer " };
+        let sent = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())]);
+        let mut body = body.as_bytes().to_vec();
+        secret.blot(&sent, &mut body);
+        String::from_utf8(body).unwrap()
+    }
+
+    #[test]
+    fn a_secret_said_back_is_blotted_out() {
+        assert_eq!(blotted("abc-123", "abc-123, Bearer abc-123abc-123"), "*******, Bearer **************");
+        assert_eq!(blotted("ab\"c\\d", r#"{"you":"ab\"c\\d"}"#), r#"{"you":"********"}"#);
+        assert_eq!(blotted("abc-123", ""), "");
+        assert_eq!(blotted("ok", r#"{"outcome":"ok"}"#), r#"{"outcome":"ok"}"#);
+    }
 }

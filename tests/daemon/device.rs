@@ -161,7 +161,7 @@ impl<'n> Device<'n> {
     /// Waits for the daemon's end by itself; how long it took.
     pub(crate) fn ended(&mut self) -> (ExitStatus, Duration) {
         let daemon = self.daemon.take().expect("it runs");
-        ended(daemon, &self.log())
+        ended(daemon, || self.log())
     }
 
     /// SIGTERM and its end, which must be a good one.
@@ -338,7 +338,7 @@ impl Row {
 }
 
 /// Waits for the end of a process, which must not take for ever.
-pub(crate) fn ended(mut child: Child, log: &str) -> (ExitStatus, Duration) {
+pub(crate) fn ended(mut child: Child, log: impl Fn() -> String) -> (ExitStatus, Duration) {
     let begun = Instant::now();
     let (told, heard) = std::sync::mpsc::channel();
     let waited = pid(child.id());
@@ -350,7 +350,7 @@ pub(crate) fn ended(mut child: Child, log: &str) -> (ExitStatus, Duration) {
     });
     if heard.recv_timeout(HANG).is_err() {
         drop(child.kill());
-        panic!("it does not end:\n{log}");
+        panic!("it does not end:\n{}", log());
     }
     (child.wait().expect("our child"), begun.elapsed())
 }

@@ -11,4 +11,5 @@ mod netns;
 mod outcomes;
 mod pause;
 mod rest;
+mod secrets;
 mod servers;
