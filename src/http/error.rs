@@ -93,13 +93,17 @@ fn chain<'a>(error: &'a (dyn Error + 'static)) -> Vec<&'a (dyn Error + 'static)>
     links
 }
 
-/// The texts of a chain, each but the repeated ones.
+/// The texts of a chain, but for repeated ones and those that only say that something went wrong.
 fn words(links: &[&(dyn Error + 'static)]) -> String {
     let mut texts: Vec<String> = Vec::new();
     for text in links.iter().map(ToString::to_string) {
         if !texts.iter().any(|earlier| earlier.ends_with(&text)) {
             texts.push(text);
         }
+    }
+    let says_nothing = |text: &str| text == "error sending request" || text.starts_with("client error (");
+    if let Some(telling) = texts.iter().position(|text| !says_nothing(text)) {
+        texts.drain(..telling);
     }
     plain(&texts.join(": "))
 }
@@ -114,5 +118,13 @@ mod tests {
         let error = std::io::Error::other(std::io::Error::other(untrusted));
         assert!(chain(&error).iter().any(|link| link.is::<rustls::Error>()));
         assert_eq!(words(&chain(&error)), "invalid peer certificate: UnknownIssuer");
+    }
+
+    #[test]
+    fn words_begin_where_they_say_something() {
+        let [sending, connecting, refused] = ["error sending request", "client error (Connect)", "refused"]
+            .map(|text| -> Box<dyn Error> { text.into() });
+        assert_eq!(words(&[&*sending, &*connecting, &*refused]), "refused");
+        assert_eq!(words(&[&*sending, &*connecting]), "error sending request: client error (Connect)");
     }
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::clean;
 use super::palette::{Ink, Palette};
-use crate::ctl::time::{length, relative, rfc3339};
+use crate::ctl::time::{length, rfc3339};
 use crate::ctl::views::{EventView, ExplainView, ReasonView};
 use crate::model::WallTime;
 
@@ -31,7 +31,7 @@ fn reason(row: &ReasonView, now: WallTime, palette: Palette) -> String {
     let clears = Some(clean(&row.clears)).filter(|clears| !clears.is_empty()).map(|clears| format!(", until {clears}"));
     let mut text = format!("  {name}{}{}\n", since.unwrap_or_default(), clears.unwrap_or_default());
     let given = row.detail.iter().filter(|(_, value)| value.as_str() != Some(""));
-    let parts: Vec<_> = given.map(|(name, value)| format!("{} {}", clean(name), detail(name, value, now))).collect();
+    let parts: Vec<_> = given.map(|(name, value)| format!("{} {}", clean(name), detail(name, value))).collect();
     if !parts.is_empty() {
         text += &format!("    {}\n", palette.paint(Ink::Faint, &parts.join(", ")));
     }
@@ -45,12 +45,13 @@ fn event(row: &EventView, palette: Palette) -> String {
     format!("  {at}  {name}  {}", clean(&row.detail)).trim_end().to_owned() + "\n"
 }
 
-fn detail(name: &str, value: &Value, now: WallTime) -> String {
+/// A time as such: how long it is until then, the sentence above says.
+fn detail(name: &str, value: &Value) -> String {
     let number = value.as_u64().or_else(|| value.as_str().and_then(|text| text.parse().ok()));
     match (name, number, value) {
-        ("until" | "due" | "at", Some(at), _) => relative(WallTime::from_micros(at), now),
+        ("until" | "due" | "at", Some(at), _) => rfc3339(WallTime::from_micros(at)),
         (_, _, Value::String(text)) => clean(text),
-        (_, _, Value::Array(items)) => items.iter().map(|item| detail("", item, now)).collect::<Vec<_>>().join(" "),
+        (_, _, Value::Array(items)) => items.iter().map(|item| detail("", item)).collect::<Vec<_>>().join(" "),
         _ => clean(&value.to_string()),
     }
 }

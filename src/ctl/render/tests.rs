@@ -183,7 +183,7 @@ fn an_explanation_is_a_sentence_a_reason() {
   offline for 12 s, until the device gets a route to the server
     backend main
   backoff, until its next attempt is due in 30 s
-    attempts 1, until in 30 s
+    attempts 1, until 2026-05-01T12:00:30Z
 history:
   2026-05-01T11:59:00Z  retry  503 Service Unavailable
 "
