@@ -10,7 +10,7 @@ use ferryd::demo::Behaviour;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::device::{Device, HANG, ended, none};
+use crate::device::{Device, HANG, ended, none, tell};
 use crate::netns::{self, Pair};
 use crate::servers::{config, hanging, serve};
 
@@ -24,7 +24,7 @@ fn a_signal_cuts_requests_in_flight_and_nothing_is_counted() {
         device.signal(signal);
         let (status, took) = device.ended();
         assert_eq!(status.code(), Some(0), "{}", device.log());
-        println!("{signal:?} with requests in flight: ended after {took:?}");
+        tell(format_args!("{signal:?} with requests in flight: ended after {took:?}"));
         assert!(server.wait_until(|log| log.in_flight == 0, HANG), "its connections are closed");
 
         device.configure("");
@@ -82,7 +82,7 @@ fn calls_under_way_are_answered_before_it_ends() {
                 ),
             }
         }
-        println!("ended after {took:?}, {stored} of 100 calls carried out");
+        tell(format_args!("ended after {took:?}, {stored} of 100 calls carried out"));
         assert!(!device.log().contains(" before every "), "an end waits for no time to pass:\n{}", device.log());
         device.switch_on();
     }
@@ -112,7 +112,7 @@ fn a_name_server_that_never_answers_does_not_hold_up_the_end() {
     silent.set_read_timeout(Some(HANG)).expect("a socket");
     silent.recv(&mut [0; 512]).expect("the resolver asks");
     let took = device.switch_off();
-    println!("with a name being resolved: ended after {took:?}");
+    tell(format_args!("with a name being resolved: ended after {took:?}"));
     device.switch_on();
     assert!(device.log().contains("pending=1 recovered=0 crashed=0"), "{}", device.log());
 }
@@ -125,7 +125,7 @@ fn the_bus_lost_is_a_safe_point_and_a_failure() {
     assert!(server.wait_until(|log| log.in_flight == 1, HANG));
     device.bus.kill();
     let (status, took) = device.ended();
-    println!("the bus lost: ended after {took:?}");
+    tell(format_args!("the bus lost: ended after {took:?}"));
     assert_eq!(status.code(), Some(1), "{}", device.log());
     assert!(device.log().contains("the bus connection ended"), "{}", device.log());
     assert!(server.wait_until(|log| log.in_flight == 0, HANG));
@@ -216,7 +216,7 @@ fn a_configuration_that_is_asked_for_must_be_there_and_the_default_need_not() {
     assert!(!device.state().exists(), "nothing is begun with a configuration that cannot be read");
 
     if fs::exists("/etc/ferryd/ferryd.toml").expect("readable") {
-        println!("NOT RUN: the absent default: this machine has an /etc/ferryd/ferryd.toml");
+        tell(format_args!("NOT RUN: the absent default: this machine has an /etc/ferryd/ferryd.toml"));
         return;
     }
     let command = device.command_with(&[], &device.state());

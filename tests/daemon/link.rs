@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use ferryd::demo::{Behaviour, Gate, Server, Wait};
 use serde_json::json;
 
-use crate::device::{Device, HANG, none};
+use crate::device::{Device, HANG, none, tell};
 use crate::netns::{self, Pair};
 use crate::servers::{config, config_with, hanging, serve_in};
 
@@ -83,7 +83,7 @@ fn from_link_up_to_the_request_at_the_server() {
         spans.push(begun.elapsed());
         device.until_done(&[id]);
     }
-    tell("at rest", spans);
+    report("at rest", spans);
 }
 
 #[test]
@@ -109,21 +109,21 @@ fn from_link_up_to_the_request_after_a_cut_in_flight() {
         assert!(server.wait_until(|log| log.in_flight == 1, HANG), "round {round}:\n{}", device.log());
     }
     assert_eq!(device.task(&id)["attempts"], 0);
-    tell("with a request in flight", spans);
+    report("with a request in flight", spans);
 }
 
 /// Prints the median and the worst beside the promise.
-fn tell(when: &str, mut spans: Vec<Duration>) {
+fn report(when: &str, mut spans: Vec<Duration>) {
     spans.sort_unstable();
     let (median, worst) = (spans[spans.len() / 2], spans[spans.len() - 1]);
     let share = |span: Duration| span.as_secs_f64() / PROMISE.as_secs_f64();
-    println!(
+    tell(format_args!(
         "cut {when}, from link-up to the request at the server, {} rounds (`ip` included): median {median:?}, worst \
          {worst:?}: {:.3} and {:.3} of the promised {PROMISE:?}",
         spans.len(),
         share(median),
         share(worst)
-    );
+    ));
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_link_that_flaps_a_hundred_times_loses_and_doubles_nothing() {
     assert_eq!(device.strategy("metadata")["Failed"], 0);
     let (requests, repeats) =
         (server.log(|log| log.requests), server.received().iter().map(|item| item.seen - 1).sum::<u32>());
-    println!("100 flaps, {} tasks: {requests} requests, {repeats} items sent again", ids.len());
+    tell(format_args!("100 flaps, {} tasks: {requests} requests, {repeats} items sent again", ids.len()));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use ferryd::demo::{Behaviour, Fault, Item, Server, Verdict};
 use serde_json::json;
 
-use crate::device::{Device, HANG, Row, none};
+use crate::device::{Device, HANG, Row, none, tell};
 use crate::servers::{answering, config, config_with, serve};
 
 /// Backoffs short enough for a test; the shortest cap that the configuration takes.
@@ -21,7 +21,6 @@ fn is_number(item: &Item, number: usize) -> bool {
 fn told(device: &Device<'_>, id: &str) -> String {
     let (said, code) = device.ctl(&format!("explain {id}"));
     assert_eq!(code, 0, "{said}");
-    println!("{said}");
     said
 }
 
@@ -63,7 +62,7 @@ fn one_poisoned_item_of_fifty_fails_alone() {
         assert_eq!(task["attempts"], 0, "task {n} was not to blame");
     }
     let (done, requests) = server.log(|log| (log.applied(), log.requests));
-    println!("one of 50 to blame: found in {requests} requests");
+    tell(format_args!("one of 50 to blame: found in {requests} requests"));
     assert_eq!(done, 49);
     assert!(server.received().iter().all(|item| item.seen <= 8), "halving, not one by one");
     let (said, _) = device.ctl(&format!("show {}", ids[17]));
@@ -161,7 +160,7 @@ fn a_credential_that_is_refused_counts_nothing_and_is_read_anew() {
     let mended = std::time::Instant::now();
     device.call("Manager", "Reload", &()).expect("a good one");
     device.until_done(std::slice::from_ref(&id));
-    println!("the credential mended and reloaded: done after {:?}", mended.elapsed());
+    tell(format_args!("the credential mended and reloaded: done after {:?}", mended.elapsed()));
     assert_eq!(server.log(|log| log.requests), requests + 1);
     assert_eq!(device.explain(&id), []);
 }

@@ -8,8 +8,8 @@ use ferryd::demo::{Behaviour, Fault, Head};
 use serde_json::json;
 use zbus::Variant;
 
-use crate::device::{Device, none};
-use crate::servers::{answering, config_with, serve, serve_tls};
+use crate::device::{Device, none, tell};
+use crate::servers::{answering, serve, serve_tls};
 
 const SECRET: &str = "s3cr3t-T0ken.~+/==";
 /// Such as an API key in the URL.
@@ -138,7 +138,7 @@ fn it_is_never_shown() {
 
     device.switch_off();
     let log = device.log();
-    println!("{} lines of log at trace", log.lines().count());
+    tell(format_args!("{} lines of log at trace", log.lines().count()));
 }
 
 #[test]
