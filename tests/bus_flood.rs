@@ -2,14 +2,19 @@
 //! 1 MB of its messages wait for a receiver (`max_incoming_bytes`), another client's calls stay within twice their usual
 //! median. The daemon's loop is a stand-in (see `common/faces.rs`).
 
+#![expect(clippy::print_stdout, reason = "the figures are for people")]
+
 #[path = "common/bus.rs"]
 mod bus;
 #[path = "common/faces.rs"]
+#[expect(dead_code, reason = "shared with tests/bus.rs")]
 mod faces;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +23,10 @@ use std::time::{Duration, Instant};
 
 use bus::PrivateBus;
 use faces::Faces;
+use futures_core::Stream;
 use rustix::process::{Pid, Signal, kill_process};
-use zbus::message::Message;
-use zbus::{Connection, Variant};
+use zbus::message::{Message, Type};
+use zbus::{Connection, MessageStream, Variant};
 
 const NAME: &str = "org.ferryd.Ferry1";
 const ROOT: &str = "/org/ferryd/Ferry1";
@@ -29,9 +35,9 @@ const MANAGER: &str = "org.ferryd.Ferry1.Manager";
 
 type Options<'a> = HashMap<&'a str, Variant<'a>>;
 
-/// A bus on which 1 MB of one sender may wait.
-fn tight() -> PrivateBus {
-    PrivateBus::with_limits(&[("max_incoming_bytes", 1 << 20), ("max_replies_per_connection", 50_000)])
+/// A bus on which 1 MB of one sender may wait, and so many of its calls for answers.
+fn tight(replies: u64) -> PrivateBus {
+    PrivateBus::with_limits(&[("max_incoming_bytes", 1 << 20), ("max_replies_per_connection", replies)])
 }
 
 /// A client that speaks D-Bus by hand, so that it can write without ever reading.
@@ -82,58 +88,87 @@ fn keep() -> Message {
     ferry(TASKS, "Enqueue", &("metadata", "1", options))
 }
 
-/// The median time of an Enqueue and of a Get, of so many each, one after the other.
-async fn medians(client: &Connection, count: usize) -> [Duration; 2] {
-    let mut times = [Vec::with_capacity(count), Vec::with_capacity(count)];
-    for _ in 0..count {
-        let start = Instant::now();
-        let body = ("metadata", "1", Options::new());
-        let call = client.call_method(Some(NAME), ROOT, Some(TASKS), "Enqueue", &body);
-        let reply = tokio::time::timeout(Duration::from_secs(20), call).await.expect("in time").expect("taken");
-        times[0].push(start.elapsed());
-        let id: String = reply.body().deserialize().expect("an id");
-        let start = Instant::now();
-        let call = client.call_method(Some(NAME), ROOT, Some(TASKS), "Get", &id);
-        tokio::time::timeout(Duration::from_secs(20), call).await.expect("in time").expect("a task");
-        times[1].push(start.elapsed());
-    }
-    times.map(|mut times| {
-        times.sort();
-        times[count / 2]
-    })
+/// The times of one Enqueue and one Get.
+async fn times(client: &Connection) -> [Duration; 2] {
+    let within = Duration::from_secs(20);
+    let start = Instant::now();
+    let body = ("metadata", "1", Options::new());
+    let call = client.call_method(Some(NAME), ROOT, Some(TASKS), "Enqueue", &body);
+    let reply = tokio::time::timeout(within, call).await.expect("in time").expect("taken");
+    let enqueue = start.elapsed();
+    let id: String = reply.body().deserialize().expect("an id");
+    let start = Instant::now();
+    let call = client.call_method(Some(NAME), ROOT, Some(TASKS), "Get", &id);
+    tokio::time::timeout(within, call).await.expect("in time").expect("a task");
+    [enqueue, start.elapsed()]
 }
 
-/// Compares what calls take now with what they took; a machine that is busy with other things gets three tries.
-async fn stays_within_twice(what: &str, client: &Connection, usual: [Duration; 2]) {
-    for last in [false, false, true] {
-        let now = medians(client, 100).await;
-        println!("{what}: Enqueue {:?} (usually {:?}), Get {:?} (usually {:?})", now[0], usual[0], now[1], usual[1]);
-        if now.iter().zip(usual).all(|(now, usual)| *now <= usual * 2) {
-            return;
-        }
-        assert!(!last, "{what}: more than twice the usual median");
+/// The same daemon on another bus, where nobody misbehaves: what calls usually take, measured in the same moments.
+struct Usual {
+    _faces: Faces,
+    client: Connection,
+}
+
+impl Usual {
+    async fn start() -> Self {
+        let faces = Faces::serve_on(tight(50_000));
+        Self { client: faces.client().await, _faces: faces }
     }
+
+    /// The medians of this many pairs: of `client`'s Enqueue and Get, and the usual ones.
+    async fn medians(&self, client: &Connection, count: usize) -> ([Duration; 2], [Duration; 2]) {
+        let (mut seen, mut usual) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            usual.push(times(&self.client).await);
+            seen.push(times(client).await);
+        }
+        (median(&seen), median(&usual))
+    }
+
+    /// Fails if calls take more than twice their usual median; a machine that is busy with other things gets three tries.
+    async fn stays_within_twice(&self, what: &str, client: &Connection) {
+        for last in [false, false, true] {
+            let (seen, usual) = self.medians(client, 100).await;
+            println!(
+                "{what}: Enqueue {:?} (usually {:?}), Get {:?} (usually {:?})",
+                seen[0], usual[0], seen[1], usual[1]
+            );
+            if seen.iter().zip(usual).all(|(seen, usual)| *seen <= usual * 2) {
+                return;
+            }
+            assert!(!last, "{what}: more than twice the usual median");
+        }
+    }
+}
+
+fn median(times: &[[Duration; 2]]) -> [Duration; 2] {
+    [0, 1].map(|which| {
+        let mut times: Vec<_> = times.iter().map(|times| times[which]).collect();
+        times.sort();
+        times[times.len() / 2]
+    })
 }
 
 #[tokio::test]
 async fn calls_that_nobody_reads_the_answers_of_hold_up_nobody_else() {
-    let faces = Faces::serve_on(tight());
+    let faces = Faces::serve_on(tight(50_000));
     let client = faces.client().await;
-    medians(&client, 20).await;
-    let usual = medians(&client, 200).await;
+    let usual = Usual::start().await;
     let list = || ferry(TASKS, "List", &(Options::new(), "", 1000u32));
+    let batch = ("metadata", vec!["1"; 400], Options::new());
+    client.call_method(Some(NAME), ROOT, Some(TASKS), "EnqueueBatch", &batch).await.expect("taken");
     // Each List answers with some 200 KB: a handful would use up what may wait.
     let mut deaf = Raw::connect(faces.bus.address());
     (0..50).for_each(|_| deaf.write(&list()));
-    stays_within_twice("50 Lists unread", &client, usual).await;
+    usual.stays_within_twice("50 Lists unread", &client).await;
     let mut chatty = Raw::connect(faces.bus.address());
     for _ in 0..10_000 {
         chatty.write(&ferry("org.freedesktop.DBus.Introspectable", "Introspect", &()));
     }
-    stays_within_twice("10,000 Introspects unread", &client, usual).await;
+    usual.stays_within_twice("10,000 Introspects unread", &client).await;
     let mut eager = Raw::connect(faces.bus.address());
     (0..2000).for_each(|_| eager.write(&enqueue()));
-    stays_within_twice("2,000 Enqueues unread", &client, usual).await;
+    usual.stays_within_twice("2,000 Enqueues unread", &client).await;
 
     // One that reads after all gets every answer.
     let mut answered = 0;
@@ -146,7 +181,7 @@ async fn calls_that_nobody_reads_the_answers_of_hold_up_nobody_else() {
         bytes.extend_from_slice(&buffer[..read]);
         while let Some(length) = message_length(&bytes) {
             // Type 2 is METHOD_RETURN; Hello's answer is small.
-            answered += usize::from(bytes[1] == 2 && length > 10_000);
+            answered += usize::from(bytes[1] == 2 && length > 100_000);
             bytes.drain(..length);
         }
     }
@@ -159,40 +194,119 @@ fn message_length(bytes: &[u8]) -> Option<usize> {
     (bytes.len() >= length).then_some(length)
 }
 
+/// A client that calls as fast as it can, and reads its answers.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    writer: thread::JoinHandle<()>,
+    reader: thread::JoinHandle<u32>,
+    start: Instant,
+}
+
+impl Flood {
+    fn start(address: &str) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let mut flood = Raw::connect(address);
+        let mut answers = flood.0.try_clone().expect("a copy");
+        let stopped = stop.clone();
+        let writer = thread::spawn(move || {
+            let ping = ferry("org.freedesktop.DBus.Peer", "Ping", &());
+            while !stopped.load(Ordering::Relaxed) {
+                flood.write(&ping);
+                flood.write(&keep());
+            }
+            flood.0.shutdown(std::net::Shutdown::Both).expect("closed");
+        });
+        let reader = thread::spawn(move || {
+            let (mut buffer, mut bytes, mut count) = (vec![0; 1 << 16], Vec::new(), 0u32);
+            while let Ok(read @ 1..) = answers.read(&mut buffer) {
+                bytes.extend_from_slice(&buffer[..read]);
+                while let Some(length) = message_length(&bytes) {
+                    count += 1;
+                    bytes.drain(..length);
+                }
+            }
+            count
+        });
+        Self { stop, writer, reader, start: Instant::now() }
+    }
+
+    /// Ends it and says how many answers a second it got.
+    fn end(self) -> f64 {
+        let elapsed = self.start.elapsed();
+        self.stop.store(true, Ordering::Relaxed);
+        self.writer.join().expect("no panic");
+        f64::from(self.reader.join().expect("no panic")) / elapsed.as_secs_f64()
+    }
+}
+
+/// A service that answers everything at once: what it takes to call it is what the bus takes.
+struct Echo(Connection);
+
+impl Echo {
+    async fn start(address: &str) -> Self {
+        let connection = faces::client(address).await;
+        let mut calls = MessageStream::from(&connection);
+        let answering = connection.clone();
+        tokio::spawn(async move {
+            while let Some(Ok(message)) = poll_fn(|context| Pin::new(&mut calls).poll_next(context)).await {
+                if message.message_type() == Type::MethodCall {
+                    let _ = answering.reply(&message.header(), &()).await;
+                }
+            }
+        });
+        Self(connection)
+    }
+
+    async fn time(&self, client: &Connection) -> Duration {
+        let name = self.0.unique_name().expect("a name").as_str();
+        let start = Instant::now();
+        let call = client.call_method(Some(name), "/", Some("org.freedesktop.DBus.Peer"), "Ping", &());
+        tokio::time::timeout(Duration::from_secs(20), call).await.expect("in time").expect("an answer");
+        start.elapsed()
+    }
+}
+
+/// Medians while another client floods: of our calls, of the same calls where nobody floods, and of the bare bus.
+async fn flooded(faces: &Faces, usual: &Usual, client: &Connection) -> ([Duration; 2], [Duration; 2], Duration, f64) {
+    let echo = Echo::start(faces.bus.address()).await;
+    let flood = Flood::start(faces.bus.address());
+    let (mut seen, mut beside, mut bare) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..150 {
+        seen.push(times(client).await);
+        beside.push(times(&usual.client).await);
+        bare.push([echo.time(client).await; 2]);
+    }
+    (median(&seen), median(&beside), median(&bare)[0], flood.end())
+}
+
 #[tokio::test]
 async fn a_flood_of_calls_takes_its_turns() {
-    let faces = Faces::serve_on(tight());
-    let client = faces.client().await;
-    medians(&client, 20).await;
-    let usual = medians(&client, 200).await;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut flood = Raw::connect(faces.bus.address());
-    let mut answers = flood.0.try_clone().expect("a copy");
-    let stopped = stop.clone();
-    let writer = thread::spawn(move || {
-        let ping = ferry("org.freedesktop.DBus.Peer", "Ping", &());
-        let mut calls = 0;
-        while !stopped.load(Ordering::Relaxed) {
-            flood.write(&ping);
-            flood.write(&keep());
-            calls += 2;
+    // As on the system's bus, which lets 128 calls of a connection wait, and as on a session's.
+    for replies in [128, 50_000] {
+        let faces = Faces::serve_on(tight(replies));
+        let client = faces.client().await;
+        let usual = Usual::start().await;
+        for last in [false, false, true] {
+            let (seen, beside, bare, rate) = flooded(&faces, &usual, &client).await;
+            println!(
+                "{replies} may wait: {rate:.0} calls a second of another are answered, the bare bus takes {bare:?}"
+            );
+            println!(
+                "flooded: Enqueue {:?} (usually {:?}), Get {:?} (usually {:?})",
+                seen[0], beside[0], seen[1], beside[1]
+            );
+            // However many calls flood, few of them pass before another's; a socket's buffer between bus and daemon alone
+            // holds some 300.
+            let passed = seen.map(|time| time.as_secs_f64() * rate);
+            assert!(passed.iter().all(|passed| *passed < 1500.0), "{passed:?}");
+            // A flooded bus is slow for everybody, whomever they call; beyond that the daemon is not.
+            if seen.iter().zip(beside).all(|(seen, usual)| *seen <= (usual + bare) * 2) {
+                break;
+            }
+            assert!(!last, "more than twice what calls usually take and the flooded bus takes");
         }
-        flood.0.shutdown(std::net::Shutdown::Both).expect("closed");
-        calls
-    });
-    let reader = thread::spawn(move || {
-        let mut buffer = vec![0; 1 << 16];
-        while answers.read(&mut buffer).is_ok_and(|read| read > 0) {}
-    });
-    let start = Instant::now();
-    let now = medians(&client, 50).await;
-    stop.store(true, Ordering::Relaxed);
-    let rate = f64::from(writer.join().expect("no panic")) / start.elapsed().as_secs_f64();
-    reader.join().expect("no panic");
-    println!("{rate:.0} calls a second of another client: {now:?}, usually {usual:?}");
-    // Fairness is what is asked of the daemon; processor time on a machine of two cores is shared by four.
-    assert!(now[0] <= usual[0] * 8 + Duration::from_millis(20), "{now:?}, usually {usual:?}");
-    stays_within_twice("after the flood", &client, usual).await;
+        usual.stays_within_twice("after the flood", &client).await;
+    }
 }
 
 /// Not a test by itself: the client process that the next test stops.
@@ -237,10 +351,9 @@ impl Drop for Subscriber {
 
 #[tokio::test]
 async fn subscribers_stopped_by_sigstop_hold_up_nobody_else() {
-    let faces = Faces::serve_on(tight());
+    let faces = Faces::serve_on(tight(50_000));
     let client = faces.client().await;
-    medians(&client, 20).await;
-    let usual = medians(&client, 200).await;
+    let usual = Usual::start().await;
     let stopped: Vec<_> = (0..4).map(|_| Subscriber::start(faces.bus.address())).collect();
     // Their own task is stored behind their subscription: once it is there, they are subscribed.
     let start = Instant::now();
@@ -248,7 +361,7 @@ async fn subscribers_stopped_by_sigstop_hold_up_nobody_else() {
         let body = (Options::new(), "", 1000u32);
         let reply = client.call_method(Some(NAME), ROOT, Some(TASKS), "List", &body).await.expect("a page");
         let (tasks, _): (Vec<HashMap<String, zbus::OwnedVariant>>, String) = reply.body().deserialize().expect("tasks");
-        if tasks.len() == 224 {
+        if tasks.len() == 4 {
             break;
         }
         assert!(start.elapsed() < Duration::from_secs(10), "the subscribers do not get to subscribe: {}", tasks.len());
@@ -259,5 +372,5 @@ async fn subscribers_stopped_by_sigstop_hold_up_nobody_else() {
         let body = ("metadata", vec!["1"; 500], Options::new());
         client.call_method(Some(NAME), ROOT, Some(TASKS), "EnqueueBatch", &body).await.expect("taken");
     }
-    stays_within_twice("four subscribers stopped", &client, usual).await;
+    usual.stays_within_twice("four subscribers stopped", &client).await;
 }

@@ -23,16 +23,16 @@ const ASK_AGAIN_CAP: Duration = Duration::from_secs(5);
 /// How long an answer to a ping is awaited where the bus does not tell.
 const PING_PATIENCE: Duration = Duration::from_millis(250);
 
-/// One client's share.
-#[derive(Debug, Default)]
-pub(super) struct Flow {
+/// One client's share. Each message carries a mark of the caller's with it.
+#[derive(Debug)]
+pub(super) struct Flow<T> {
     /// Bytes sent since it was last known what was read.
     unread: usize,
     /// Those of them that were sent after the question that is open.
     since_asked: usize,
     state: Asking,
     /// What waits to be sent.
-    held: VecDeque<Message>,
+    held: VecDeque<(Message, Option<T>)>,
     pause: Duration,
 }
 
@@ -49,11 +49,17 @@ enum Asking {
     Later(Instant),
 }
 
-impl Flow {
+impl<T> Default for Flow<T> {
+    fn default() -> Self {
+        Self { unread: 0, since_asked: 0, state: Asking::No, held: VecDeque::new(), pause: Duration::ZERO }
+    }
+}
+
+impl<T> Flow<T> {
     /// A message for the client: given back if it may go now, else held.
-    pub(super) fn offer(&mut self, message: Message) -> Option<Message> {
-        if self.held.is_empty() && self.has_room(&message) {
-            self.count(&message);
+    pub(super) fn offer(&mut self, message: (Message, Option<T>)) -> Option<(Message, Option<T>)> {
+        if self.held.is_empty() && self.has_room(&message.0) {
+            self.count(&message.0);
             return Some(message);
         }
         self.held.push_back(message);
@@ -83,7 +89,7 @@ impl Flow {
     }
 
     /// The answer: so many bytes had not been read when the question was put. What may go now comes back.
-    pub(super) fn told(&mut self, unread: usize, now: Instant) -> Vec<Message> {
+    pub(super) fn told(&mut self, unread: usize, now: Instant) -> Vec<(Message, Option<T>)> {
         let Asking::Open(_) = self.state else { return Vec::new() };
         self.unread = unread + self.since_asked;
         if unread > WINDOW / 2 {
@@ -94,8 +100,8 @@ impl Flow {
             self.state = Asking::No;
         }
         let mut released = Vec::new();
-        while self.held.front().is_some_and(|message| self.has_room(message)) {
-            released.extend(self.held.pop_front().inspect(|message| self.count(message)));
+        while self.held.front().is_some_and(|(message, _)| self.has_room(message)) {
+            released.extend(self.held.pop_front().inspect(|(message, _)| self.count(message)));
         }
         self.ask_if_needed();
         released
@@ -110,7 +116,7 @@ impl Flow {
     }
 
     /// The deadline may have come: what may go now comes back.
-    pub(super) fn on_deadline(&mut self, now: Instant) -> Vec<Message> {
+    pub(super) fn on_deadline(&mut self, now: Instant) -> Vec<(Message, Option<T>)> {
         match self.state {
             // Nobody can tell whether it reads: it is let have another window.
             Asking::Open(Some(at)) if at <= now => self.told(0, now),
@@ -149,14 +155,14 @@ mod tests {
         Message::signal("/", "a.b", "C").build(&("x".repeat(bytes),)).expect("a message")
     }
 
-    fn sent(flow: &mut Flow, bytes: usize, times: usize) -> usize {
+    fn sent(flow: &mut Flow<()>, bytes: usize, times: usize) -> usize {
         let message = message(bytes);
-        (0..times).filter_map(|_| flow.offer(message.clone())).count()
+        (0..times).filter_map(|_| flow.offer((message.clone(), None))).count()
     }
 
     #[test]
     fn a_client_that_reads_is_asked_about_in_time_and_never_held_up() {
-        let (mut flow, now) = (Flow::default(), Instant::now());
+        let (mut flow, now) = (Flow::<()>::default(), Instant::now());
         for _ in 0..10_000 {
             assert_eq!(sent(&mut flow, 1000, 1), 1);
             if flow.wants_to_ask() {
@@ -171,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_client_that_does_not_read_gets_a_window_and_the_rest_when_it_does() {
-        let (mut flow, now) = (Flow::default(), Instant::now());
+        let (mut flow, now) = (Flow::<()>::default(), Instant::now());
         let went = sent(&mut flow, 1000, 200);
         assert!((100..128).contains(&went), "{went}");
         assert!(!flow.is_open() && flow.wants_to_ask());
@@ -198,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_was_sent_after_the_question_counts_as_unread() {
-        let (mut flow, now) = (Flow::default(), Instant::now());
+        let (mut flow, now) = (Flow::<()>::default(), Instant::now());
         sent(&mut flow, 1000, 70);
         flow.asked(false, now);
         let after = sent(&mut flow, 1000, 200);
@@ -211,7 +217,7 @@ mod tests {
 
     #[test]
     fn a_single_message_of_any_size_goes() {
-        let (mut flow, now) = (Flow::default(), Instant::now());
+        let (mut flow, now) = (Flow::<()>::default(), Instant::now());
         assert_eq!(sent(&mut flow, 10 * WINDOW, 2), 1);
         assert!(flow.wants_to_ask());
         flow.asked(false, now);
@@ -220,7 +226,7 @@ mod tests {
 
     #[test]
     fn what_is_held_behind_little_is_asked_for_too() {
-        let (mut flow, now) = (Flow::default(), Instant::now());
+        let (mut flow, now) = (Flow::<()>::default(), Instant::now());
         assert_eq!(sent(&mut flow, 100, 1), 1);
         assert_eq!(sent(&mut flow, WINDOW, 1), 0);
         assert!(flow.wants_to_ask());
@@ -230,7 +236,7 @@ mod tests {
 
     #[test]
     fn one_that_answers_no_pings_gets_a_window_at_intervals() {
-        let (mut flow, now) = (Flow::default(), Instant::now());
+        let (mut flow, now) = (Flow::<()>::default(), Instant::now());
         let went = sent(&mut flow, 1000, 300);
         flow.asked(true, now);
         assert_eq!(flow.deadline(), Some(now + PING_PATIENCE));

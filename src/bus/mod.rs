@@ -19,11 +19,14 @@ mod payload;
 mod publish;
 mod route;
 mod serve;
+mod signals;
 mod standard;
 mod strategy;
 mod subscribers;
 mod task_options;
 mod tasks;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::sync::Arc;

@@ -33,39 +33,27 @@ impl<'m> Options<'m> {
 
     /// A text of 1 to 255 bytes without control characters.
     pub(super) fn text(&mut self, key: &'static str) -> Result<Option<String>, Refusal> {
-        self.read(key, "a string", |value| match value {
-            Variant::Str(text) => Ok(Some(text.as_str().to_owned())),
-            _ => Ok(None),
-        })?
-        .map(|text| check_text(text).map_err(|problem| self.refuse(key, problem)))
-        .transpose()
+        self.read(key, "a string", |value| Ok(string(value)))?
+            .map(|text| check_text(text).map_err(|problem| self.refuse(key, problem)))
+            .transpose()
     }
 
     /// A list of at most `most` texts.
     pub(super) fn texts(&mut self, key: &'static str, most: usize) -> Result<Vec<String>, Refusal> {
-        let texts = self.read(key, "a list of strings", |value| match value {
-            Variant::Array(_) => Ok(strings(value)),
-            _ => Ok(None),
-        })?;
+        let texts = self.read(key, "a list of strings", |value| Ok(strings(value)))?;
         self.check_texts(key, texts.unwrap_or_default(), most)
     }
 
     /// One text, or a list of at most `most`.
     pub(super) fn text_or_texts(&mut self, key: &'static str, most: usize) -> Result<Vec<String>, Refusal> {
-        let texts = self.read(key, "a string or a list of strings", |value| match value {
-            Variant::Str(text) => Ok(Some(vec![text.as_str().to_owned()])),
-            Variant::Array(_) => Ok(strings(value)),
-            _ => Ok(None),
-        })?;
+        let either = |value: &Variant<'_>| string(value).map(|text| vec![text]).or_else(|| strings(value));
+        let texts = self.read(key, "a string or a list of strings", |value| Ok(either(value)))?;
         self.check_texts(key, texts.unwrap_or_default(), most)
     }
 
     /// A boolean.
     pub(super) fn flag(&mut self, key: &'static str) -> Result<Option<bool>, Refusal> {
-        self.read(key, "a boolean", |value| match value {
-            Variant::Bool(flag) => Ok(Some(*flag)),
-            _ => Ok(None),
-        })
+        self.read(key, "a boolean", |value| if let Variant::Bool(flag) = value { Ok(Some(*flag)) } else { Ok(None) })
     }
 
     /// A whole number from 0 to `most`, of any integer type.
@@ -82,14 +70,10 @@ impl<'m> Options<'m> {
     /// A number from 0 to `most`, whole or not.
     pub(super) fn real(&mut self, key: &'static str, most: f64) -> Result<Option<f64>, Refusal> {
         self.read(key, "a number", |value| {
-            let number = match value {
-                Variant::F64(number) => *number,
-                #[expect(clippy::cast_precision_loss, reason = "only small numbers are in range")]
-                _ => match integer(value) {
-                    Some(number) => number as f64,
-                    None => return Ok(None),
-                },
-            };
+            #[expect(clippy::cast_precision_loss, reason = "only small numbers are in range")]
+            let whole = integer(value).map(|number| number as f64);
+            let real = if let Variant::F64(number) = value { Some(*number) } else { None };
+            let Some(number) = real.or(whole) else { return Ok(None) };
             if (0.0..=most).contains(&number) {
                 Ok(Some(number))
             } else {
@@ -105,12 +89,12 @@ impl<'m> Options<'m> {
         words: &[&str],
         parse: impl Fn(&str) -> Option<T>,
     ) -> Result<Option<T>, Refusal> {
-        self.read(key, "a string", |value| match value {
-            Variant::Str(word) => match parse(word) {
+        self.read(key, "a string", |value| {
+            let Some(word) = string(value) else { return Ok(None) };
+            match parse(&word) {
                 Some(meaning) => Ok(Some(meaning)),
-                None => Err(format!("{} is not one of {}", quoted(word), words.join(", "))),
-            },
-            _ => Ok(None),
+                None => Err(format!("{} is not one of {}", quoted(&word), words.join(", "))),
+            }
         })
     }
 
@@ -185,18 +169,27 @@ fn integer(value: &Variant<'_>) -> Option<i128> {
         Variant::U32(number) => Some((*number).into()),
         Variant::I64(number) => Some((*number).into()),
         Variant::U64(number) => Some((*number).into()),
-        _ => None,
+        Variant::Bool(_)
+        | Variant::F64(_)
+        | Variant::Str(_)
+        | Variant::Signature(_)
+        | Variant::ObjectPath(_)
+        | Variant::Variant(_)
+        | Variant::Array(_)
+        | Variant::Dict(_)
+        | Variant::Structure(_)
+        | Variant::Fd(_) => None,
     }
 }
 
-/// The texts of an `as` or of an `av` of strings; `None` for another list.
+fn string(value: &Variant<'_>) -> Option<String> {
+    if let Variant::Str(text) = value { Some(text.as_str().to_owned()) } else { None }
+}
+
+/// The texts of an `as` or of an `av` of strings; `None` for another value.
 fn strings(value: &Variant<'_>) -> Option<Vec<String>> {
     let Variant::Array(array) = value else { return None };
-    let one = |value: &Variant<'_>| match peeled(value) {
-        Variant::Str(text) => Some(text.as_str().to_owned()),
-        _ => None,
-    };
-    array.inner().iter().map(one).collect()
+    array.inner().iter().map(|element| string(peeled(element))).collect()
 }
 
 fn check_text(text: String) -> Result<String, String> {

@@ -76,11 +76,10 @@ impl Publisher {
             !gone
         });
         for name in config.strategies.keys() {
-            let path = path_of(name);
-            if !self.told.contains_key(&path) {
-                self.told.insert(path, Told::new(Object::Strategy(name.clone()), config, status, now));
+            self.told.entry(path_of(name)).or_insert_with(|| {
                 announcements.push(Announcement::Added(name.clone()));
-            }
+                Told::new(Object::Strategy(name.clone()), config, status, now)
+            });
         }
         let root = || Told::new(Object::Root, config, status, now);
         self.told.entry(super::route::ROOT.to_owned()).or_insert_with(root);
@@ -133,4 +132,67 @@ fn changed(old: &Dictionary<'static>, new: &Dictionary<'static>) -> Dictionary<'
     let differs = |name: &&str| old.get(name) != new.get(name);
     let copy = |name: &'static str| Some((name, new.get(name)?.try_clone().ok()?));
     new.keys().copied().filter(|name| differs(name)).filter_map(copy).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::tests::{config, status};
+    use crate::model::{ManagerState, WallTime};
+
+    fn interfaces_of(announcements: &[Announcement]) -> Vec<&'static str> {
+        let interface = |announcement: &Announcement| match announcement {
+            Announcement::Changed { interface, .. } => interface.rsplit('.').next().unwrap_or_default(),
+            Announcement::Added(_) => "added",
+            Announcement::Removed(_) => "removed",
+        };
+        announcements.iter().map(interface).collect()
+    }
+
+    #[test]
+    fn at_most_two_signals_a_second_are_sent_for_an_object() {
+        let (config, mut status, start) = (config(), status(&config()), Instant::now());
+        let mut publisher = Publisher::new(&config, &status, start);
+        let mut sent = Vec::new();
+        for millis in 0..5000u32 {
+            let now = start + Duration::from_millis(millis.into());
+            status.transfers += 1;
+            status.network.frequency += 1;
+            sent.extend(publisher.update(&config, &status, now).into_iter().map(|_| now));
+        }
+        for (place, now) in sent.iter().enumerate() {
+            let within = sent[place..].iter().take_while(|later| **later < *now + Duration::from_secs(1)).count();
+            assert!(within <= 2, "{within} signals within a second");
+        }
+        assert!(sent.len() >= 9, "{} signals in five seconds", sent.len());
+    }
+
+    #[test]
+    fn what_is_held_back_has_a_deadline_and_what_is_not_has_none() {
+        let (config, mut status, start) = (config(), status(&config()), Instant::now());
+        let mut publisher = Publisher::new(&config, &status, start);
+        status.state = ManagerState::Paused;
+        assert_eq!(interfaces_of(&publisher.update(&config, &status, start)), ["Manager"]);
+        assert_eq!(publisher.deadline(), None);
+        status.state = ManagerState::Idle;
+        assert_eq!(interfaces_of(&publisher.update(&config, &status, start)), [""; 0]);
+        assert_eq!(publisher.deadline(), Some(start + SHARE));
+        status.state = ManagerState::Paused;
+        assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE / 2)), [""; 0]);
+        assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE)), [""; 0], "it changed back");
+        assert_eq!(publisher.deadline(), None);
+        status.next_wake = Some(("task-due", WallTime::from_micros(1)));
+        assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE)), [""; 0], "nobody is told of it");
+    }
+
+    #[test]
+    fn strategies_come_and_go_with_the_configuration() {
+        let (mut config, status, start) = (config(), status(&config()), Instant::now());
+        let mut publisher = Publisher::new(&config, &status, start);
+        let (name, strategy) = config.strategies.pop_first().expect("a strategy");
+        assert_eq!(publisher.update(&config, &status, start), [Announcement::Removed(name.clone())]);
+        config.strategies.insert(name.clone(), strategy);
+        assert_eq!(publisher.update(&config, &status, start), [Announcement::Added(name)]);
+        assert_eq!(publisher.update(&config, &status, start), []);
+    }
 }

@@ -77,9 +77,14 @@ pub(super) fn children(path: &str, config: &Config) -> Vec<String> {
     if path == STRATEGIES {
         return config.strategies.keys().map(ToString::to_string).collect();
     }
-    let below = if path == "/" { STRATEGIES.strip_prefix('/') } else { STRATEGIES.strip_prefix(path) };
-    let next = below.map(|rest| rest.trim_start_matches('/')).and_then(|rest| rest.split('/').next());
-    next.filter(|name| !name.is_empty()).map(ToOwned::to_owned).into_iter().collect()
+    next_node(path).map(ToOwned::to_owned).into_iter().collect()
+}
+
+/// The next node on the way from `path` to the strategies.
+fn next_node(path: &str) -> Option<&'static str> {
+    let below =
+        if path == "/" { STRATEGIES.strip_prefix('/') } else { STRATEGIES.strip_prefix(path)?.strip_prefix('/') };
+    below?.split('/').next()
 }
 
 /// Ferry's own interfaces of an object.
@@ -171,10 +176,7 @@ fn check_arguments(interface: &str, method: &Method, message: &Message) -> Resul
 }
 
 fn signature(signature: &Signature) -> String {
-    match signature {
-        Signature::Unit => String::new(),
-        other => other.to_string_no_parens(),
-    }
+    if *signature == Signature::Unit { String::new() } else { signature.to_string_no_parens() }
 }
 
 #[cfg(test)]
@@ -185,8 +187,8 @@ mod tests {
     fn every_node_leads_to_the_next() {
         assert_eq!(path_of(&StrategyName::new("photo").expect("a name")), "/org/ferryd/Ferry1/strategies/photo");
         for (path, child) in [("/", "org"), ("/org", "ferryd"), ("/org/ferryd", "Ferry1"), (ROOT, "strategies")] {
-            let below = if path == "/" { STRATEGIES.strip_prefix('/') } else { STRATEGIES.strip_prefix(path) };
-            assert_eq!(below.expect("a prefix").trim_start_matches('/').split('/').next(), Some(child), "{path}");
+            assert_eq!(next_node(path), Some(child), "{path}");
         }
+        assert_eq!((next_node(STRATEGIES), next_node("/elsewhere"), next_node("/or")), (None, None, None));
     }
 }

@@ -15,19 +15,22 @@ use zbus::{Connection, MessageStream};
 
 use super::access::{self, Caller};
 use super::call::{Outcome, Reply, answer, sender};
-use super::clients::{Arrival, Clients, Ticket};
+use super::clients::{Arrival, Clients, Outgoing, Ticket};
 use super::desk::{Desk, stopping};
 use super::error::Refusal;
 use super::outbox::Outbox;
-use super::publish::{Announcement, Publisher};
-use super::route::{self, Object, ROOT};
-use super::standard::{self, OBJECT_MANAGER, PROPERTIES};
+use super::publish::Publisher;
+use super::route;
+use super::signals;
 use super::subscribers::{Delivery, Subscribers};
-use super::{manager, tasks, wire};
 use crate::model::TaskChange;
 
 /// Messages or calls taken up before the others get their turn.
 const AT_ONCE: usize = 64;
+/// Calls begun before the others get their turn.
+const BEGIN_AT_ONCE: usize = 16;
+/// Times in a row that reading goes first.
+const READ_ON: u32 = 16;
 /// Connections that are remembered though they do nothing; the bus lets us watch a few hundred.
 const REMEMBERED: usize = 256;
 /// How long closing waits for calls that were begun.
@@ -39,6 +42,8 @@ enum Done {
     Caller(String, Result<Caller, zbus::Error>),
     /// A call has its answer.
     Call(Ticket, Message, Reply),
+    /// The bus has taken a call's answer.
+    Written(Ticket),
     /// The bus said how much waits there for a connection, or that it does not tell.
     Unread(Arc<str>, Result<usize, zbus::Error>),
 }
@@ -74,8 +79,11 @@ pub(super) async fn serve(
     mut changes: mpsc::UnboundedReceiver<TaskChange>,
     mut closing: oneshot::Receiver<()>,
 ) {
-    let (outbox, writing) = Outbox::open(bus.clone());
     let (done, mut results) = mpsc::unbounded_channel();
+    let written = done.clone();
+    let (outbox, writing) = Outbox::open(bus.clone(), move |ticket| {
+        let _ = written.send(Done::Written(ticket));
+    });
     let (mut status, mut config) = (desk.status.clone(), desk.config.clone());
     let publisher = Publisher::new(&desk.config(), &desk.status(), Instant::now());
     let mut faces = Faces {
@@ -90,6 +98,7 @@ pub(super) async fn serve(
         done,
     };
     let (mut incoming, mut finished, mut changed) = (Vec::new(), Vec::new(), Vec::new());
+    let mut read_on = 0u32;
     loop {
         let deadline = faces.deadline();
         tokio::select! {
@@ -114,11 +123,16 @@ pub(super) async fn serve(
         {
             changed.push(change);
         }
+        let more_to_read = incoming.len() == AT_ONCE;
         incoming.drain(..).for_each(|message| faces.on_message(&message));
         finished.drain(..).for_each(|result| faces.on_done(result));
         changed.drain(..).for_each(|change| faces.tell(&change));
-        faces.begin_calls();
         faces.ask_what_is_unread();
+        // All that waits is read before more is begun, so that nobody's call stands behind a flood of another's.
+        read_on = if more_to_read { read_on + 1 } else { 0 };
+        if read_on.is_multiple_of(READ_ON) {
+            faces.begin_calls();
+        }
     }
     while drain(&mut messages, &mut incoming).await {
         incoming.drain(..).for_each(|message| faces.on_message(&message));
@@ -168,12 +182,12 @@ impl Faces {
 
     fn on_call(&mut self, message: &Message) {
         let client = sender(message);
-        match self.clients.arrived(&client, message.clone(), route::effect(message)) {
+        match self.clients.arrived(&client, message.clone(), route::effect(message), Instant::now()) {
             Arrival::Ask => self.ask(client),
             Arrival::Queued => {}
             Arrival::Busy => {
                 let busy = Refusal::busy("too many calls of this connection wait; await some answers first");
-                self.answer(&client, message, Err(busy));
+                self.reply(&client, message, Err(busy), None);
             }
             Arrival::Deaf => tracing::debug!(%client, "a call is left unanswered: its sender reads no answers"),
         }
@@ -214,7 +228,7 @@ impl Faces {
             Why::Answers => self.release(|clients| clients.told(&client, 0, Instant::now())),
             Why::Signals => {
                 if let Some(count) = self.subscribers.answered(&client) {
-                    self.send(signal(&client, manager::INTERFACE.name, "Lagged", &count));
+                    self.send(logged(signals::lagged(&client, count)));
                 }
             }
         }
@@ -232,9 +246,10 @@ impl Faces {
                 self.forget(&client);
             }
             Done::Call(ticket, call, reply) => {
-                self.answer(&ticket.client.clone(), &call, reply);
                 self.clients.answered(&ticket);
+                self.reply(&ticket.client.clone(), &call, reply, Some(ticket));
             }
+            Done::Written(ticket) => self.clients.written(&ticket, Instant::now()),
             Done::Unread(client, Ok(bytes)) => self.release(|clients| clients.told(&client, bytes, Instant::now())),
             Done::Unread(client, Err(error)) => {
                 if !matches!(&error, zbus::Error::MethodError(name, ..) if name.ends_with("NameHasNoOwner")) {
@@ -247,19 +262,28 @@ impl Faces {
     }
 
     /// Answers a call, now or when its sender has read more of what it was sent.
-    fn answer(&mut self, client: &str, call: &Message, reply: Reply) {
-        let message = answer(call, reply).and_then(|message| self.clients.outgoing(client, message));
-        self.send(message);
+    fn reply(&mut self, client: &str, call: &Message, reply: Reply, ticket: Option<Ticket>) {
+        match answer(call, reply) {
+            Some(message) => {
+                let outgoing = self.clients.outgoing(client, (message, ticket));
+                self.release(|_| outgoing.into_iter().collect());
+            }
+            // It asked for no answer.
+            None => ticket.iter().for_each(|ticket| self.clients.written(ticket, Instant::now())),
+        }
     }
 
-    fn release(&mut self, change: impl FnOnce(&mut Clients) -> Vec<Message>) {
-        for message in change(&mut self.clients) {
-            self.outbox.send(message);
+    fn release(&mut self, change: impl FnOnce(&mut Clients) -> Vec<Outgoing>) {
+        for outgoing in change(&mut self.clients) {
+            match outgoing {
+                (message, Some(ticket)) => self.outbox.answer(message, ticket),
+                (message, None) => self.outbox.send(message),
+            }
         }
     }
 
     fn ask_what_is_unread(&mut self) {
-        for client in self.clients.to_ask(!self.bus_tells, Instant::now()) {
+        for client in self.clients.ask_about(!self.bus_tells, Instant::now()) {
             if !self.bus_tells {
                 self.ping(client.to_string(), Why::Answers);
                 continue;
@@ -273,7 +297,7 @@ impl Faces {
     }
 
     fn begin_calls(&mut self) {
-        for _ in 0..AT_ONCE {
+        for _ in 0..BEGIN_AT_ONCE {
             let Some((ticket, call)) = self.clients.next() else { return };
             match route::begin(&self.desk, &mut self.subscribers, &call) {
                 Outcome::Now(reply) => self.on_done(Done::Call(ticket, call.message, reply)),
@@ -294,8 +318,7 @@ impl Faces {
             if delivery == Delivery::Leave {
                 continue;
             }
-            let body = (change.id.to_string(), change.strategy.as_str(), change.state.as_str(), wire::change(change));
-            self.send(signal(&client, tasks::INTERFACE.name, "StateChanged", &body));
+            self.send(logged(signals::state_changed(&client, change)));
             if delivery == Delivery::SendAndPing {
                 self.ping(client, Why::Signals);
             }
@@ -303,9 +326,7 @@ impl Faces {
     }
 
     fn ping(&mut self, client: String, why: Why) {
-        let ping =
-            Message::method_call("/", "Ping").interface("org.freedesktop.DBus.Peer").destination(client.as_str());
-        if let Ok(message) = ping.build(&()) {
+        if let Some(message) = logged(signals::ping(&client)) {
             self.pings.insert(message.primary_header().serial_num(), (client, why));
             self.outbox.send(message);
         }
@@ -314,22 +335,7 @@ impl Faces {
     fn publish(&mut self) {
         let (config, status) = (self.desk.config(), self.desk.status());
         for announcement in self.publisher.update(&config, &status, Instant::now()) {
-            let message = match announcement {
-                Announcement::Changed { path, interface, values } => {
-                    let body = (interface, values, Vec::<&str>::new());
-                    Message::signal(path, PROPERTIES, "PropertiesChanged").build(&body)
-                }
-                Announcement::Added(name) => {
-                    let interfaces = standard::described(&self.desk, &Object::Strategy(name.clone()));
-                    object_signal("InterfacesAdded", &name, interfaces)
-                }
-                Announcement::Removed(name) => {
-                    let interfaces = route::interfaces(&Object::Strategy(name.clone()));
-                    let names: Vec<_> = interfaces.iter().map(|interface| interface.name).collect();
-                    object_signal("InterfacesRemoved", &name, names)
-                }
-            };
-            self.send(logged(message));
+            self.send(logged(signals::announcement(&self.desk, announcement)));
         }
     }
 
@@ -385,21 +391,6 @@ impl Faces {
             self.outbox.send(message);
         }
     }
-}
-
-fn signal<B>(client: &str, interface: &str, name: &str, body: &B) -> Option<Message>
-where
-    B: serde::Serialize + zbus::DynamicType,
-{
-    logged(Message::signal(ROOT, interface, name).destination(client).build(body))
-}
-
-fn object_signal<B>(name: &str, strategy: &crate::model::StrategyName, interfaces: B) -> zbus::Result<Message>
-where
-    B: serde::Serialize + zbus::Type,
-{
-    let path = zbus::ObjectPath::try_from(route::path_of(strategy))?;
-    Message::signal(ROOT, OBJECT_MANAGER, name).build(&(path, interfaces))
 }
 
 fn logged(message: zbus::Result<Message>) -> Option<Message> {

@@ -71,7 +71,7 @@ impl Faces {
         let (ready, is_ready) = std::sync::mpsc::channel();
         let address = BusAddress::At(bus.address().to_owned());
         let (shown, taken) = (status.clone(), commands.clone());
-        let served = thread::spawn(move || {
+        let served = thread::Builder::new().name("faces".into()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async {
                 let bus = Bus::serve(address, ports).await.expect("served");
@@ -88,6 +88,7 @@ impl Faces {
                 }
             });
         });
+        let served = served.expect("a thread");
         is_ready.recv_timeout(Duration::from_secs(20)).expect("the faces are served");
         Self { bus, store, status, config, commands, stop: Some(stop), served: Some(served), _dir: dir }
     }

@@ -1,0 +1,148 @@
+//! A configuration and a status for the tests of this room, and what holds for all its interfaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::route::Interface;
+use super::{manager, network, standard, strategy, tasks};
+use crate::model::{
+    Access, BatteryFloor, Conditions, Config, Device, Kind, Limits, ManagerState, Network, NetworkConfig, NetworkNeed,
+    Power, Quotas, Status, StoreConfig, Strategy, StrategyName,
+};
+
+/// Two strategies and no backend.
+pub(super) fn config() -> Config {
+    Config {
+        device: Device { name: "test".into() },
+        backends: BTreeMap::new(),
+        strategies: [("metadata", Kind::Json), ("photo", Kind::File)].into_iter().map(a_strategy).collect(),
+        network: NetworkConfig::default(),
+        store: StoreConfig { keep_done: Duration::from_secs(3600), reserve: 1 << 20 },
+        limits: Limits {
+            max_concurrent: 3,
+            backoff_cap: Duration::from_secs(900),
+            payload: 64 << 10,
+            payload_depth: 64,
+            batch_items: 500,
+            batch_bytes: 8 << 20,
+            quotas: Quotas { tasks: 1000, bytes: 1 << 20, subscribers: 16 },
+        },
+        access: Access { admin_uids: BTreeSet::new(), admin_gids: BTreeSet::new() },
+    }
+}
+
+/// Nothing to do and no network.
+pub(super) fn status(_config: &Config) -> Status {
+    Status {
+        state: ManagerState::Idle,
+        pause: None,
+        blocked: Vec::new(),
+        next_wake: None,
+        transfers: 0,
+        network: Network::none(),
+        power: Power::mains(),
+        strategies: BTreeMap::new(),
+    }
+}
+
+fn a_strategy((name, kind): (&str, Kind)) -> (StrategyName, Strategy) {
+    let name = StrategyName::new(name).expect("a name");
+    let conditions = Conditions {
+        network: NetworkNeed::Any,
+        roaming: true,
+        charging: false,
+        min_battery: BatteryFloor::default(),
+        heed_power_save: false,
+    };
+    let strategy = Strategy {
+        name: name.clone(),
+        backend: None,
+        kind,
+        priority: 1,
+        batch: 50,
+        max_attempts: 5,
+        multiplier: 2.0,
+        conditions,
+        max_wait: None,
+    };
+    (name, strategy)
+}
+
+/// The attributes of a tag.
+fn attribute<'t>(tag: &'t str, name: &str) -> Option<&'t str> {
+    let (_, rest) = tag.split_once(&format!(" {name}=\""))?;
+    rest.split_once('"').map(|(value, _)| value)
+}
+
+/// `Name(in)out` of every method and `Name:type` of every property that a document declares, with ` quiet` where no
+/// signal tells of it.
+fn declared(xml: &str) -> BTreeSet<String> {
+    let (mut facts, mut member): (BTreeSet<String>, Option<(String, String, String)>) = (BTreeSet::new(), None);
+    let mut property: Option<String> = None;
+    for tag in xml.split('<').filter(|tag| !tag.starts_with('!')) {
+        let name = || attribute(tag, "name").unwrap_or_default().to_owned();
+        let kind = tag.split([' ', '/', '>']).find(|part| !part.is_empty()).unwrap_or_default();
+        let closes = tag.starts_with('/') || tag.contains("/>");
+        match kind {
+            "method" if !tag.starts_with('/') => member = Some((name(), String::new(), String::new())),
+            "arg" => {
+                if let Some((_, takes, gives)) = &mut member {
+                    let to = if attribute(tag, "direction") == Some("out") { gives } else { takes };
+                    to.push_str(attribute(tag, "type").unwrap_or_default());
+                }
+            }
+            "property" if !tag.starts_with('/') => {
+                property = Some(format!("{}:{}", name(), attribute(tag, "type").unwrap_or_default()));
+            }
+            "annotation" if name().ends_with("EmitsChangedSignal") => {
+                property = property.map(|property| property + " quiet");
+            }
+            _ => {}
+        }
+        if kind == "method" && closes {
+            facts.extend(member.take().map(|(name, takes, gives)| format!("{name}({takes}){gives}")));
+        }
+        if kind == "property" && closes {
+            facts.extend(property.take());
+        }
+    }
+    facts
+}
+
+#[test]
+fn the_documents_in_dbus_declare_what_the_faces_serve() {
+    let faces: [&Interface; 4] = [&manager::INTERFACE, &tasks::INTERFACE, &strategy::INTERFACE, &network::INTERFACE];
+    for face in faces {
+        let methods = face.methods.iter().map(|method| format!("{}({}){}", method.name, method.takes, method.gives));
+        let properties = face.properties.iter().map(|property| {
+            format!("{}:{}{}", property.name, property.signature, if property.emits { "" } else { " quiet" })
+        });
+        assert!(face.xml.contains(&format!("<interface name=\"{}\">", face.name)));
+        assert_eq!(declared(face.xml), methods.chain(properties).collect(), "{}", face.name);
+    }
+}
+
+#[test]
+fn properties_have_the_types_that_are_declared() {
+    let (config, status) = (config(), status(&config()));
+    let name = StrategyName::new("photo").expect("a name");
+    let faces = [
+        (&manager::INTERFACE, manager::properties(&status)),
+        (&network::INTERFACE, network::properties(&status.network)),
+        (&strategy::INTERFACE, strategy::properties(&name, &config, &status)),
+    ];
+    for (face, values) in faces {
+        let declared: BTreeMap<_, _> =
+            face.properties.iter().map(|property| (property.name, property.signature.to_owned())).collect();
+        let served: BTreeMap<_, _> =
+            values.iter().map(|(name, value)| (*name, value.value_signature().to_string())).collect();
+        assert_eq!(served, declared, "{}", face.name);
+    }
+}
+
+#[test]
+fn a_call_without_an_interface_means_ours() {
+    assert!(standard::method(None, "Get").is_none());
+    assert!(standard::method(Some(standard::PROPERTIES), "Get").is_some());
+    assert!(standard::method(Some(standard::PROPERTIES), "Ping").is_none());
+}
