@@ -12,6 +12,7 @@ mod faces;
 
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -235,19 +236,31 @@ async fn subscribers_hear_of_their_tasks_and_nobody_else_does() {
 #[tokio::test]
 async fn a_subscriber_that_does_not_answer_pings_lags_and_is_told_when_it_does() {
     let faces = Faces::serve();
-    let (client, other) = (faces.client().await, faces.client().await);
-    let mut stream = MessageStream::from(&client);
+    let (client, witness) = (faces.client().await, faces.client().await);
+    let (mut stream, mut witnessed) = (MessageStream::from(&client), MessageStream::from(&witness));
+    witnessed.set_max_queued(NonZeroUsize::new(2000).expect("not 0"));
     subscribe(&client, Options::new()).await.expect("subscribed");
-    // A task to go last, whose signal marks the end.
+    subscribe(&witness, Options::new()).await.expect("subscribed");
     for _ in 0..2 {
-        call(&other, TASKS, "EnqueueBatch", &("metadata", vec!["1"; 500], Options::new())).await.expect("taken");
+        call(&witness, TASKS, "EnqueueBatch", &("metadata", vec!["1"; 500], Options::new())).await.expect("taken");
+    }
+    // One that answers hears of all, one way or the other: after that all has been told to both.
+    let mut heard = 0;
+    while heard < 1000 {
+        let message = next(&mut witnessed).await;
+        match member(&message).as_str() {
+            "StateChanged" => heard += 1,
+            "Lagged" => heard += message.body().deserialize::<u64>().expect("a count"),
+            "Ping" => witness.reply(&message.header(), &()).await.expect("answered"),
+            _ => {}
+        }
     }
     let (mut signals, mut ping) = (0, None);
     while signals < 256 {
         let message = next(&mut stream).await;
-        match message.header().member().map(|member| member.as_str().to_owned()).as_deref() {
-            Some("StateChanged") => signals += 1,
-            Some("Ping") => ping = Some(message.clone()),
+        match member(&message).as_str() {
+            "StateChanged" => signals += 1,
+            "Ping" => ping = Some(message.clone()),
             _ => {}
         }
     }
@@ -256,10 +269,14 @@ async fn a_subscriber_that_does_not_answer_pings_lags_and_is_told_when_it_does()
     client.reply(&ping.expect("a ping").header(), &()).await.expect("answered");
     let message = next(&mut stream).await;
     let message = if message.message_type() == Type::MethodReturn { next(&mut stream).await } else { message };
-    assert_eq!(message.header().member().expect("a signal").as_str(), "Lagged");
+    assert_eq!(member(&message), "Lagged");
     assert_eq!(message.body().deserialize::<u64>().expect("a count"), 1000 - 256);
-    enqueue(&other, "1", Options::new()).await.expect("taken");
+    enqueue(&witness, "1", Options::new()).await.expect("taken");
     signal(&mut stream, "StateChanged").await;
+}
+
+fn member(message: &Message) -> String {
+    message.header().member().map(|member| member.to_string()).unwrap_or_default()
 }
 
 #[tokio::test]
