@@ -19,7 +19,7 @@ use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::LinkError;
 use crate::store::Store;
 
-/// The longest that a stop waits for attempts to be cut and ends to be written.
+/// The longest that a stop waits for attempts to be cut and ends to be written, and then for the bus to let us go.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Why the loop ended.
@@ -89,7 +89,9 @@ pub(super) async fn run(mut daemon: Daemon, mut sources: Sources) -> Ended {
         ended = daemon.handle(event);
     }
     daemon.stop(&mut sources).await;
-    sources.bus.close().await;
+    if tokio::time::timeout(STOP_LIMIT, sources.bus.close()).await.is_err() {
+        warn!("leaving a bus that does not answer");
+    }
     ended.unwrap_or(Ended::Asked)
 }
 
