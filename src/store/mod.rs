@@ -113,7 +113,7 @@ impl Store {
     /// Opens the queue in `dir`, which is made with mode 0700 if it is not there, and takes its lock. What was running
     /// is pending again, due times are put right for `now`, and a damaged database is replaced by what is readable of
     /// it. `seed` is for jitter. `news` is called on the writer's thread, after the callers of a commit got their
-    /// answers; it must not block.
+    /// answers; it must neither block nor hold a handle.
     pub fn open(
         dir: &Path,
         options: Options,
