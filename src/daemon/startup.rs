@@ -34,7 +34,7 @@ pub(super) enum StartError {
     #[error(transparent)]
     Backend(#[from] BackendError),
     #[error("opening the queue in {0}: {1}")]
-    Store(PathBuf, #[source] OpenError),
+    Store(PathBuf, #[source] Box<OpenError>),
     #[error("setting up signals and clocks: {0}")]
     Kernel(#[from] std::io::Error),
     #[error("on the bus: {0}")]
@@ -145,7 +145,7 @@ fn open(
         inbox.send(Event::Stored(news)).ok();
     };
     let (store, opening) = Store::open(&dir, options(config), now.wall, fastrand::u64(..), news)
-        .map_err(|error| StartError::Store(dir.clone(), error))?;
+        .map_err(|error| StartError::Store(dir.clone(), Box::new(error)))?;
     let counts = opening.news.counts.values();
     let pending: u64 = counts.map(|counts| counts.pending).sum();
     info!(dir = %dir.display(), pending, recovered = opening.recovered, crashed = opening.crashed, "queue open");
