@@ -15,7 +15,8 @@ impl Turns {
         mut a: impl FnMut() -> Result<f64, Failed>,
         mut b: impl FnMut() -> Result<f64, Failed>,
     ) -> Result<Self, Failed> {
-        (a()?, b()?);
+        a()?;
+        b()?;
         let mut turns = Self { a: Vec::with_capacity(rounds), b: Vec::with_capacity(rounds) };
         for round in 0..rounds {
             if round % 2 == 0 {

@@ -18,7 +18,8 @@ use tracing_subscriber::EnvFilter;
 pub use arguments::{BusChoice, DaemonArguments};
 use run::Ended;
 
-/// Runs the daemon to its end. Exit status: 0 after a signal, 1 when it could not start or the bus was lost.
+/// Runs the daemon to its end. Exit status: 0 after a signal, 1 when it could not start, lost the bus, or found
+/// its queue damaged.
 pub fn main(arguments: DaemonArguments) -> ExitCode {
     start_logging();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -45,7 +46,7 @@ async fn serve(arguments: DaemonArguments) -> ExitCode {
     info!(version = env!("CARGO_PKG_VERSION"), "ready");
     match run::run(daemon, sources).await {
         Ended::Asked => ExitCode::SUCCESS,
-        Ended::BusLost => ExitCode::FAILURE,
+        Ended::BusLost | Ended::QueueDamaged => ExitCode::FAILURE,
     }
 }
 

@@ -29,6 +29,8 @@ pub(crate) enum Ended {
     Asked,
     /// The bus went away; systemd starts us again when it is back.
     BusLost,
+    /// The queue's file is damaged; the next start carries over what is readable.
+    QueueDamaged,
 }
 
 /// The running daemon. Every field is touched by the loop alone.
@@ -117,11 +119,15 @@ impl Daemon {
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
-                let tasks = tasks.unwrap_or_else(|error| {
-                    error!(%error, attempt = attempt.0, "claiming tasks");
-                    Vec::new()
-                });
+                let (tasks, damage) = match tasks {
+                    Ok(tasks) => (tasks, None),
+                    Err(error) => {
+                        error!(%error, attempt = attempt.0, "claiming tasks");
+                        (Vec::new(), error.is_damage().then_some(Ended::QueueDamaged))
+                    }
+                };
                 self.core.handle(Input::Claimed { attempt, tasks }, now);
+                return damage;
             }
             Event::Finished { attempt, answer } => {
                 self.attempts.finished(attempt, &answer);
@@ -131,6 +137,7 @@ impl Daemon {
                 error!(%error, tasks = settlements.len(), "writing how tasks ended; trying again");
                 self.unwritten -= 1;
                 self.core.handle(Input::Unsettled(settlements), now);
+                return error.is_damage().then_some(Ended::QueueDamaged);
             }
             Event::Settled => self.unwritten -= 1,
             Event::Command(command) => self.command(command, now),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::words;
-use super::{LaneId, Owner, Overrides, StrategyName, TaskId, WallTime};
+use super::{LaneId, Overrides, Owner, StrategyName, TaskId, WallTime};
 
 words!(
     /// The word for where a task stands.

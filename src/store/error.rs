@@ -41,6 +41,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether only opening the store anew, which carries over what is readable, can mend it.
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::Damaged { .. })
+    }
+
     pub(super) fn new(doing: &'static str, source: rusqlite::Error) -> Self {
         if is_full(&source) {
             return Self::NoSpace { doing };

@@ -3,6 +3,7 @@
 #[path = "../common/bus.rs"]
 mod bus;
 mod configuration;
+mod damage;
 mod device;
 mod lifecycle;
 mod link;
