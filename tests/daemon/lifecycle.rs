@@ -236,3 +236,29 @@ fn a_command_line_that_is_wrong_is_told_with_status_2() {
     let version = command.arg("--version").output().expect("it runs");
     assert_eq!(String::from_utf8_lossy(&version.stdout), format!("ferryd {}\n", env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn a_bus_that_stands_still_does_not_hold_up_the_end() {
+    let mut device = Device::start("");
+    let bus = bus_process(&device);
+    rustix::process::kill_process(bus, Signal::STOP).expect("it runs");
+    device.signal(Signal::TERM);
+    let (status, took) = device.ended();
+    rustix::process::kill_process(bus, Signal::CONT).expect("it stands still");
+    assert_eq!(status.code(), Some(0), "{}", device.log());
+    assert!(device.log().contains("leaving a bus that does not answer"), "{}", device.log());
+    tell(format_args!("SIGTERM while the bus stands still: ended after {took:?}"));
+}
+
+/// The process of the device's bus, by its own word.
+fn bus_process(device: &Device<'_>) -> rustix::process::Pid {
+    let name = "org.freedesktop.DBus";
+    let output = Command::new("busctl")
+        .arg(format!("--address={}", device.bus.address()))
+        .args(["call", name, "/", name, "GetConnectionUnixProcessID", "s", name])
+        .output()
+        .expect("busctl (Debian package systemd) must be installed");
+    let said = String::from_utf8_lossy(&output.stdout);
+    let id = said.trim().strip_prefix("u ").and_then(|id| id.parse().ok()).and_then(rustix::process::Pid::from_raw);
+    id.unwrap_or_else(|| panic!("no process id: {said}"))
+}
