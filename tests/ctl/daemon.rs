@@ -1,20 +1,14 @@
 //! The built `ferryctl` and the built `ferryd`, on a private bus, without a backend: nothing is sent anywhere.
 
 use std::fs;
-use std::future::poll_fn;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::process::{Child, Command, Stdio};
 
-use futures_core::Stream as _;
 use tempfile::TempDir;
-use zbus::MessageStream;
 
 use crate::bus::PrivateBus;
 use crate::said;
-
-const NAME: &str = "org.ferryd.Ferry1";
 
 /// A daemon with its bus, its state and its configuration.
 struct Ferry {
@@ -46,30 +40,7 @@ impl Ferry {
 
     /// Waits until the name is owned.
     fn until_ready(&self) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-        runtime.block_on(async {
-            let connection = zbus::connection::Builder::address(self.bus.address()).build().await.expect("a bus");
-            let mut signals = MessageStream::from(&connection);
-            let bus = |member: &'static str, body: String| {
-                let connection = connection.clone();
-                async move {
-                    let (name, path) = ("org.freedesktop.DBus", "/org/freedesktop/DBus");
-                    connection.call_method(Some(name), path, Some(name), member, &body).await.expect("answered")
-                }
-            };
-            bus("AddMatch", format!("type='signal',member='NameOwnerChanged',arg0='{NAME}'")).await;
-            let owned = bus("NameHasOwner", NAME.to_owned()).await;
-            while !owned.body().deserialize::<bool>().expect("a boolean") {
-                let message = poll_fn(|context| Pin::new(&mut signals).poll_next(context)).await;
-                let message = message.expect("the bus lives").expect("readable");
-                let is_change = message.header().member().is_some_and(|member| member.as_str() == "NameOwnerChanged");
-                if is_change
-                    && message.body().deserialize::<(&str, &str, &str)>().is_ok_and(|(.., new)| !new.is_empty())
-                {
-                    return;
-                }
-            }
-        });
+        crate::ready::until_ready(self.bus.address());
     }
 
     fn command(&self, arguments: &[&str]) -> Command {

@@ -3,6 +3,8 @@
 #[path = "../common/bus.rs"]
 mod bus;
 mod daemon;
+#[path = "../common/ready.rs"]
+mod ready;
 mod stand_in;
 
 use std::io::{BufRead, BufReader, Write as _};
