@@ -80,6 +80,7 @@ impl Failure {
     }
 
     /// What there is to say.
+    #[cfg(feature = "tools")]
     pub(crate) fn words(&self) -> &str {
         match self {
             Self::Said { words, .. } => words,
