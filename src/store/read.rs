@@ -293,11 +293,18 @@ fn tags(row: &SqlRow<'_>) -> Result<Vec<String>> {
 }
 
 /// The task that goes before this one under its key: the last that was enqueued before it, else the one that an attempt
-/// has.
+/// has. Three seeks, however many tasks stand under the key.
 fn before_under_key(conn: &Connection, owner: Owner, key: &str, seq: i64) -> Result<Option<TaskId>> {
     conn.prepare_cached(
-        "SELECT id FROM task INDEXED BY keyed WHERE owner = ?1 AND key = ?2 AND key IS NOT NULL
-         AND state IN (0, 1, 5) AND (seq < ?3 OR state > 0) ORDER BY seq < ?3 DESC, seq DESC LIMIT 1",
+        "WITH standing (seq) AS (
+             SELECT max(seq) FROM task INDEXED BY keyed
+                 WHERE owner = ?1 AND key = ?2 AND key IS NOT NULL AND state IN (0, 1, 5) AND state = 0 AND seq < ?3
+             UNION ALL SELECT max(seq) FROM task INDEXED BY keyed
+                 WHERE owner = ?1 AND key = ?2 AND key IS NOT NULL AND state IN (0, 1, 5) AND state = 1
+             UNION ALL SELECT max(seq) FROM task INDEXED BY keyed
+                 WHERE owner = ?1 AND key = ?2 AND key IS NOT NULL AND state IN (0, 1, 5) AND state = 5)
+         SELECT task.id FROM standing JOIN task ON task.seq = standing.seq
+             ORDER BY standing.seq < ?3 DESC, standing.seq DESC LIMIT 1",
     )?
     .query_row(params![owner.0, key, seq], |row| id_from(row, 0))
     .optional()
