@@ -12,6 +12,7 @@ use crate::bus::{Bus, NameWatch};
 /// Its name on the bus.
 pub(crate) const NAME: &str = "org.ferryd.Ferry1";
 
+const FERRYD: &str = env!("CARGO_BIN_EXE_ferryd");
 /// Quotas that do not matter.
 const QUOTAS: &str = "[limits.quota]\ntasks = 100000000\nbytes = \"1 TiB\"\n";
 /// A server that is nowhere (RFC 5737).
@@ -90,9 +91,14 @@ impl Drop for Ferryd {
     }
 }
 
+/// Has the program itself on disk: as long as the linker's output waits to be written, the kernel counts its pages as
+/// dirty and private to us.
+pub(crate) fn settle_program() -> Result<(), Failed> {
+    Ok(std::fs::File::open(FERRYD)?.sync_all()?)
+}
+
 /// `unshare` makes the namespace and then becomes ferryd; without root in a user namespace where we are who we are.
 fn command(offline: Offline) -> Command {
-    const FERRYD: &str = env!("CARGO_BIN_EXE_ferryd");
     match offline {
         Offline::NoBackend => Command::new(FERRYD),
         Offline::NoRoute => {

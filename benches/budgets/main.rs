@@ -71,6 +71,7 @@ fn budgets(asked: &[String]) -> Result<bool, Failed> {
     if let Some(unknown) = names.iter().find(|name| ROWS.iter().all(|row| row.name != name.as_str())) {
         return Err(format!("no row {unknown:?}; there are enqueue, cycle, million, idle, and --quick").into());
     }
+    ferryd::settle_program()?;
     let mut figures = Vec::new();
     for row in ROWS.iter().filter(|row| names.is_empty() || names.iter().any(|name| *name == row.name)) {
         eprintln!("measuring {} …", row.name);

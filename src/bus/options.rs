@@ -21,7 +21,7 @@ pub(super) struct Options<'m> {
 impl<'m> Options<'m> {
     /// All of an `a{sv}`.
     pub(super) fn new(noun: &'static str, entries: HashMap<&'m str, Variant<'m>>) -> Self {
-        Self { noun, left: entries.into_iter().collect(), asked: Vec::new() }
+        Self { noun, left: entries.into_iter().collect(), asked: Vec::with_capacity(16) }
     }
 
     /// Refuses what nobody asked for. To be called last.

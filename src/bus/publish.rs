@@ -4,6 +4,7 @@
 //! changed back is no news.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::route::{Interface, Object, interfaces, path_of, properties};
@@ -28,6 +29,8 @@ pub(super) enum Announcement {
 #[derive(Debug)]
 pub(super) struct Publisher {
     told: BTreeMap<String, Told>,
+    /// What was looked at last.
+    seen: (Arc<Config>, Arc<Status>),
 }
 
 #[derive(Debug)]
@@ -41,17 +44,22 @@ struct Told {
 
 impl Publisher {
     /// Starts from what anybody who asks is told at first.
-    pub(super) fn new(config: &Config, status: &Status, now: Instant) -> Self {
-        let mut publisher = Self { told: BTreeMap::new() };
+    pub(super) fn new(config: &Arc<Config>, status: &Arc<Status>, now: Instant) -> Self {
+        let seen = (Arc::clone(config), Arc::clone(status));
+        let mut publisher = Self { told: BTreeMap::new(), seen };
         publisher.follow(config, status, now);
         publisher
     }
 
     /// What to send now that configuration or status may have changed, or [`deadline`](Self::deadline) has come.
-    pub(super) fn update(&mut self, config: &Config, status: &Status, now: Instant) -> Vec<Announcement> {
-        let mut announcements = self.follow(config, status, now);
+    pub(super) fn update(&mut self, config: &Arc<Config>, status: &Arc<Status>, now: Instant) -> Vec<Announcement> {
+        let (old_config, old_status) = std::mem::replace(&mut self.seen, (Arc::clone(config), Arc::clone(status)));
+        let same_config = Arc::ptr_eq(&old_config, config);
+        let mut announcements = if same_config { Vec::new() } else { self.follow(config, status, now) };
         for (path, told) in &mut self.told {
-            announcements.extend(told.update(path, config, status, now));
+            if told.late || !same_config || concerns(&told.object, &old_status, status) {
+                announcements.extend(told.update(path, config, status, now));
+            }
         }
         announcements
     }
@@ -121,6 +129,19 @@ impl Told {
     }
 }
 
+/// Whether an object's properties may differ between two statuses. Counters change with each commit, and building the
+/// properties of all objects each time would cost more than the commit's news itself.
+fn concerns(object: &Object, old: &Status, new: &Status) -> bool {
+    match object {
+        Object::Strategy(name) => old.strategies.get(name) != new.strategies.get(name),
+        Object::Root | Object::Branch => {
+            let Status { state, pause, blocked, next_wake: _, transfers, network, power, strategies: _ } = old;
+            (state, pause, blocked, transfers, network, power)
+                != (&new.state, &new.pause, &new.blocked, &new.transfers, &new.network, &new.power)
+        }
+    }
+}
+
 /// The properties of which changes are told.
 fn telling(object: &Object, interface: &Interface, config: &Config, status: &Status) -> Dictionary<'static> {
     let mut values = properties(object, interface, config, status);
@@ -151,13 +172,13 @@ mod tests {
 
     #[test]
     fn at_most_two_signals_a_second_are_sent_for_an_object() {
-        let (config, mut status, start) = (config(), status(&config()), Instant::now());
+        let (config, mut status, start) = (Arc::new(config()), Arc::new(status(&config())), Instant::now());
         let mut publisher = Publisher::new(&config, &status, start);
         let mut sent = Vec::new();
         for millis in 0..5000u32 {
             let now = start + Duration::from_millis(millis.into());
-            status.transfers += 1;
-            status.network.frequency += 1;
+            Arc::make_mut(&mut status).transfers += 1;
+            Arc::make_mut(&mut status).network.frequency += 1;
             sent.extend(publisher.update(&config, &status, now).into_iter().map(|_| now));
         }
         for (place, now) in sent.iter().enumerate() {
@@ -169,29 +190,29 @@ mod tests {
 
     #[test]
     fn what_is_held_back_has_a_deadline_and_what_is_not_has_none() {
-        let (config, mut status, start) = (config(), status(&config()), Instant::now());
+        let (config, mut status, start) = (Arc::new(config()), Arc::new(status(&config())), Instant::now());
         let mut publisher = Publisher::new(&config, &status, start);
-        status.state = ManagerState::Paused;
+        Arc::make_mut(&mut status).state = ManagerState::Paused;
         assert_eq!(interfaces_of(&publisher.update(&config, &status, start)), ["Manager"]);
         assert_eq!(publisher.deadline(), None);
-        status.state = ManagerState::Idle;
+        Arc::make_mut(&mut status).state = ManagerState::Idle;
         assert_eq!(interfaces_of(&publisher.update(&config, &status, start)), [""; 0]);
         assert_eq!(publisher.deadline(), Some(start + SHARE));
-        status.state = ManagerState::Paused;
+        Arc::make_mut(&mut status).state = ManagerState::Paused;
         assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE / 2)), [""; 0]);
         assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE)), [""; 0], "it changed back");
         assert_eq!(publisher.deadline(), None);
-        status.next_wake = Some(("task-due", WallTime::from_micros(1)));
+        Arc::make_mut(&mut status).next_wake = Some(("task-due", WallTime::from_micros(1)));
         assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE)), [""; 0], "nobody is told of it");
     }
 
     #[test]
     fn strategies_come_and_go_with_the_configuration() {
-        let (mut config, status, start) = (config(), status(&config()), Instant::now());
+        let (mut config, status, start) = (Arc::new(config()), Arc::new(status(&config())), Instant::now());
         let mut publisher = Publisher::new(&config, &status, start);
-        let (name, strategy) = config.strategies.pop_first().expect("a strategy");
+        let (name, strategy) = Arc::make_mut(&mut config).strategies.pop_first().expect("a strategy");
         assert_eq!(publisher.update(&config, &status, start), [Announcement::Removed(name.clone())]);
-        config.strategies.insert(name.clone(), strategy);
+        Arc::make_mut(&mut config).strategies.insert(name.clone(), strategy);
         assert_eq!(publisher.update(&config, &status, start), [Announcement::Added(name)]);
         assert_eq!(publisher.update(&config, &status, start), []);
     }

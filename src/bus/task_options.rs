@@ -34,7 +34,7 @@ impl TaskOptions {
             request_id: options.text("request_id")?,
             key: options.text("key")?,
             on_existing: options
-                .word("on_existing", &words(OnExisting::ALL, |word| word.as_str()), OnExisting::parse)?
+                .word("on_existing", &["append", "keep", "replace"], OnExisting::parse)?
                 .unwrap_or(OnExisting::Append),
             after: after(&mut options)?,
             tags: options.texts("tags", TAGS_MAX)?,

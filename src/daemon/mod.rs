@@ -13,7 +13,9 @@ use std::io::stderr;
 use std::process::ExitCode;
 
 use tracing::{error, info};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 pub use arguments::{BusChoice, DaemonArguments};
 use run::Ended;
@@ -50,14 +52,16 @@ async fn serve(arguments: DaemonArguments) -> ExitCode {
     }
 }
 
-/// Logs to standard error, where the journal reads; `FERRYD_LOG` filters (`info` by default), in the syntax of
-/// tracing's `EnvFilter`. The journal stamps lines itself, so the time is left out there.
+/// Logs to standard error, where the journal reads; `FERRYD_LOG` filters (`info` by default): a level, or levels by
+/// module as in `info,ferryd::store=debug`. The journal stamps lines itself, so the time is left out there.
 fn start_logging() {
-    let filter = EnvFilter::try_from_env("FERRYD_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(stderr).with_ansi(false);
+    let asked = std::env::var("FERRYD_LOG").ok().and_then(|text| text.parse::<Targets>().ok());
+    let filter = asked.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(false).with_target(false);
+    let log = tracing_subscriber::registry().with(filter);
     if std::env::var_os("JOURNAL_STREAM").is_some() {
-        lines.without_time().with_target(false).init();
+        log.with(lines.without_time()).init()
     } else {
-        lines.with_target(false).init();
+        log.with(lines).init()
     }
 }

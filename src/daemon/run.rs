@@ -88,6 +88,10 @@ pub(super) async fn run(mut daemon: Daemon, mut sources: Sources) -> Ended {
     while ended.is_none() {
         daemon.settle_down(&mut sources.alarm);
         let event = sources.next().await;
+        if matches!(event, Event::Stored(_)) {
+            // The callers of that commit were answered before it was told of: let their replies out first.
+            tokio::task::yield_now().await;
+        }
         ended = daemon.handle(event);
     }
     daemon.stop(&mut sources).await;
