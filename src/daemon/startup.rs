@@ -17,11 +17,11 @@ use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, TaskChange, World};
+use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, StoreNews, TaskChange, World};
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
-use crate::store::{self, OpenError, Opening, Store};
+use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
 const COMMANDS: usize = 64;
@@ -141,10 +141,14 @@ fn open(
     now: Now,
     inbox: mpsc::UnboundedSender<Event>,
 ) -> Result<(Store, Opening), StartError> {
-    let news = move |news| {
-        inbox.send(Event::Stored(news)).ok();
-    };
-    let (store, opening) = Store::open(&dir, options(config), now.wall, fastrand::u64(..), news)
+    let (answers, mut answered) = mpsc::unbounded_channel::<Answers>();
+    tokio::spawn(async move {
+        while let Some(answers) = answered.recv().await {
+            answers.deliver();
+        }
+    });
+    let listener = Listener { answers, inbox };
+    let (store, opening) = Store::open(&dir, options(config), now.wall, fastrand::u64(..), listener)
         .map_err(|error| StartError::Store(dir.clone(), Box::new(error)))?;
     let counts = opening.news.counts.values();
     let pending: u64 = counts.map(|counts| counts.pending).sum();
@@ -153,6 +157,22 @@ fn open(
         warn!(moved_to = %salvage.moved_to.display(), tasks = salvage.tasks, "the database was damaged; carried over what is readable");
     }
     Ok((store, opening))
+}
+
+/// Brings what the store's thread has to say over to ours.
+struct Listener {
+    answers: mpsc::UnboundedSender<Answers>,
+    inbox: mpsc::UnboundedSender<Event>,
+}
+
+impl store::Listener for Listener {
+    fn answered(&mut self, answers: Answers) {
+        self.answers.send(answers).ok();
+    }
+
+    fn news(&mut self, news: StoreNews) {
+        self.inbox.send(Event::Stored(news)).ok();
+    }
 }
 
 fn options(config: &Config) -> store::Options {

@@ -71,6 +71,8 @@ pub(super) struct Books {
     accounts_gone: bool,
     /// Lanes that commits touched since the last news.
     untold: BTreeSet<LaneId>,
+    /// What they did to tasks since then.
+    untold_changes: Vec<TaskChange>,
     told_counts: CountsByStrategy,
 }
 
@@ -295,8 +297,8 @@ impl Books {
         Ok(())
     }
 
-    /// The transaction is durable.
-    pub(super) fn committed(&mut self) -> Vec<TaskChange> {
+    /// The transaction is committed.
+    pub(super) fn committed(&mut self) {
         let differences = std::mem::take(&mut self.differences);
         for (lane, tally) in differences.tallies.values() {
             if let Some(lane) = self.lanes.get_mut(lane) {
@@ -309,12 +311,12 @@ impl Books {
         if full || std::mem::take(&mut self.accounts_gone) {
             self.forget_accounts();
         }
-        differences.changes
+        self.untold_changes.extend(differences.changes);
     }
 
     /// What is new since the last call: lanes and counts that are not as they were told.
-    pub(super) fn news(&mut self, conn: &Connection, changes: Vec<TaskChange>) -> Result<StoreNews> {
-        let mut news = StoreNews { changes, ..StoreNews::default() };
+    pub(super) fn news(&mut self, conn: &Connection) -> Result<StoreNews> {
+        let mut news = StoreNews { changes: std::mem::take(&mut self.untold_changes), ..StoreNews::default() };
         let mut strategies = BTreeSet::new();
         for id in self.untold.clone() {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };

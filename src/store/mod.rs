@@ -12,6 +12,7 @@ mod open;
 mod operation;
 mod ops;
 mod order;
+mod pace;
 mod peek;
 mod places;
 mod read;
@@ -36,7 +37,7 @@ use crate::model::{
     Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Quotas, Settlement, StoreNews, Task, TaskId,
     WallTime,
 };
-use operation::{Operation, ask};
+use operation::{Job, Operation, ask};
 use ops::claim::Claim;
 use ops::configure::{Configure, PutSetting};
 use ops::enqueue::Enqueue;
@@ -84,6 +85,34 @@ pub struct Salvage {
     pub lost_reason: String,
 }
 
+/// Hears on the writer's thread what became of commits. It must neither block nor hold a handle.
+pub trait Listener: Send + 'static {
+    /// The callers of a commit are to be answered. Whoever runs them all on one thread does well to deliver there: it is
+    /// woken once, and not once for each of them.
+    fn answered(&mut self, answers: Answers) {
+        answers.deliver();
+    }
+
+    /// What commits changed; new tasks alone may be gathered for some milliseconds.
+    fn news(&mut self, news: StoreNews);
+}
+
+impl<F: FnMut(StoreNews) + Send + 'static> Listener for F {
+    fn news(&mut self, news: StoreNews) {
+        self(news);
+    }
+}
+
+/// The answers to the callers of one commit. Dropped, they say that the store has stopped.
+pub struct Answers(Vec<Box<dyn Job>>);
+
+impl Answers {
+    /// Resolves the callers' futures.
+    pub fn deliver(self) {
+        self.0.into_iter().for_each(Job::answer);
+    }
+}
+
 /// Whose tasks a call may touch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -112,16 +141,15 @@ pub struct Store {
 impl Store {
     /// Opens the queue in `dir`, which is made with mode 0700 if it is not there, and takes its lock. What was running
     /// is pending again, due times are put right for `now`, and a damaged database is replaced by what is readable of
-    /// it. `seed` is for jitter. `news` is called on the writer's thread, after the callers of a commit got their
-    /// answers; it must neither block nor hold a handle.
+    /// it. `seed` is for jitter.
     pub fn open(
         dir: &Path,
         options: Options,
         now: WallTime,
         seed: u64,
-        news: impl FnMut(StoreNews) + Send + 'static,
+        listener: impl Listener,
     ) -> Result<(Store, Opening), OpenError> {
-        let (threads, opening) = open::open(dir, options, now, seed, news)?;
+        let (threads, opening) = open::open(dir, options, now, seed, listener)?;
         Ok((Store { threads: Arc::new(threads) }, opening))
     }
 

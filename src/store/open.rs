@@ -19,8 +19,8 @@ use super::read::serve;
 use super::reserve::Reserve;
 use super::threads::{Threads, spawn};
 use super::writer::Writer;
-use super::{Opening, Options, salvage, schema};
-use crate::model::{StoreNews, WallTime};
+use super::{Listener, Opening, Options, salvage, schema};
+use crate::model::WallTime;
 
 /// See [`Store::open`](super::Store::open).
 pub(super) fn open(
@@ -28,7 +28,7 @@ pub(super) fn open(
     options: Options,
     now: WallTime,
     seed: u64,
-    news: impl FnMut(StoreNews) + Send + 'static,
+    listener: impl Listener,
 ) -> Result<(Threads, Opening), OpenError> {
     let places = Places { dir: dir.to_owned() };
     let io_error = |doing, path: &Path| {
@@ -48,7 +48,7 @@ pub(super) fn open(
         Err(OpenError::Recover { source: StoreError::Damaged { .. }, .. }) => ready()?.open()?,
         other => other?,
     };
-    let threads = start(writer, lock, dir, news)?;
+    let threads = start(writer, lock, dir, listener)?;
     Ok((threads, opening))
 }
 
@@ -218,12 +218,7 @@ fn connect(file: &Path, random: &mut fastrand::Rng) -> rusqlite::Result<Connecti
     Ok(conn)
 }
 
-fn start(
-    writer: Writer,
-    lock: File,
-    dir: &Path,
-    news: impl FnMut(StoreNews) + Send + 'static,
-) -> Result<Threads, OpenError> {
+fn start(writer: Writer, lock: File, dir: &Path, listener: impl Listener) -> Result<Threads, OpenError> {
     let file = dir.join("ferry.db");
     let sqlite = |source| OpenError::Sqlite { doing: "reading the queue database", path: file.clone(), source };
     let key = CursorKey::read(&writer.conn).map_err(sqlite)?;
@@ -235,7 +230,7 @@ fn start(
     let points = Some(reader("store-get")?);
     let scans = Some(reader("store-list")?);
     let writer = Some(spawn(dir, "store-write", move |inbox| {
-        writer.serve(&inbox, news);
+        writer.serve(&inbox, listener);
         drop(lock);
     })?);
     Ok(Threads { writer, points, scans })

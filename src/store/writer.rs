@@ -1,18 +1,20 @@
 //! The one thread that writes: takes all that waits, runs it in one transaction, commits, then answers each caller.
 
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Instant;
 
 use rusqlite::Connection;
 
-use super::Options;
 use super::agenda::Agenda;
 use super::books::Books;
 use super::error::{StoreError, is_full};
 use super::operation::{Job, Operation, Went, job};
+use super::pace::NewsPace;
 use super::places::Suspicion;
 use super::reserve::Reserve;
 use super::schema::{Sync, set_sync};
 use super::work::Work;
+use super::{Answers, Listener, Options};
 use crate::model::StoreNews;
 
 /// The most operations in one transaction: bounds how long the first of them waits for the last.
@@ -37,15 +39,25 @@ pub(super) struct Writer {
 
 impl Writer {
     /// Serves until every handle is gone.
-    pub(super) fn serve(mut self, inbox: &Receiver<Box<dyn Job>>, mut news: impl FnMut(StoreNews)) {
-        while let Ok(first) = inbox.recv() {
-            let mut group = gather(first, inbox);
-            self.commit_group(&mut group);
-            for job in group {
-                job.answer();
-            }
-            if let Some(gathered) = self.news() {
-                news(gathered);
+    pub(super) fn serve(mut self, inbox: &Receiver<Box<dyn Job>>, mut listener: impl Listener) {
+        let mut pace = NewsPace::new(Instant::now());
+        loop {
+            let tell = match next(inbox, pace.deadline()) {
+                Ok(first) => {
+                    let mut group = gather(first, inbox);
+                    self.commit_group(&mut group);
+                    let adds_only = group.iter().all(|job| job.adds());
+                    listener.answered(Answers(group));
+                    pace.committed(adds_only, Instant::now())
+                }
+                Err(RecvTimeoutError::Disconnected) if pace.deadline().is_none() => break,
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => true,
+            };
+            if tell {
+                if let Some(news) = self.news() {
+                    listener.news(news);
+                }
+                pace.told(Instant::now());
             }
         }
         if let Err((_, error)) = self.conn.close() {
@@ -138,6 +150,7 @@ impl Writer {
         }
         self.books.write(&self.conn)?;
         self.conn.prepare_cached("COMMIT")?.execute([])?;
+        self.books.committed();
         Ok(())
     }
 
@@ -163,8 +176,7 @@ impl Writer {
 
     /// What commits changed since the last call; `None` if nothing did.
     pub(super) fn news(&mut self) -> Option<StoreNews> {
-        let changes = self.books.committed();
-        let gathered = self.books.news(&self.conn, changes).and_then(|mut news| {
+        let gathered = self.books.news(&self.conn).and_then(|mut news| {
             news.tidy_at = self.agenda.news(&self.conn, self.options.keep_done)?;
             Ok(news)
         });
@@ -175,6 +187,14 @@ impl Writer {
                 None
             }
         }
+    }
+}
+
+/// The next job, waited for until `deadline` if there is one.
+fn next(inbox: &Receiver<Box<dyn Job>>, deadline: Option<Instant>) -> Result<Box<dyn Job>, RecvTimeoutError> {
+    match deadline {
+        Some(deadline) => inbox.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        None => inbox.recv().map_err(RecvTimeoutError::from),
     }
 }
 

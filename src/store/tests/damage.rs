@@ -253,7 +253,7 @@ fn a_newer_schema_is_refused_untouched_also_when_only_its_wal_knows() {
     drop(conn);
     for dir in [killed.path(), dir.path()] {
         let before = files(dir);
-        let refused = Store::open(dir, options(), START, 7, |_| {}).unwrap_err();
+        let refused = Store::open(dir, options(), START, 7, |_: StoreNews| {}).unwrap_err();
         assert!(matches!(refused, OpenError::Newer { found: 99, known: 1, .. }), "{refused}");
         assert!(files(dir) == before);
     }
@@ -266,7 +266,7 @@ fn another_programs_database_is_refused_untouched() {
     conn.execute_batch("CREATE TABLE theirs (a); PRAGMA application_id = 7; PRAGMA user_version = 1;").unwrap();
     drop(conn);
     let before = files(dir.path());
-    let refused = Store::open(dir.path(), options(), START, 7, |_| {}).unwrap_err();
+    let refused = Store::open(dir.path(), options(), START, 7, |_: StoreNews| {}).unwrap_err();
     assert!(matches!(refused, OpenError::Foreign { found: 7, .. }), "{refused}");
     assert!(files(dir.path()) == before);
 }

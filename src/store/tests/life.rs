@@ -206,4 +206,5 @@ fn what_waits_is_one_commit_and_one_news_and_an_operation_that_cannot_be_done_ha
     assert_eq!(gathered.lanes.len(), 1);
     drop(go_on);
     drop(store);
+    assert_consistent_in(dir.path());
 }

@@ -215,7 +215,11 @@ fn path_of(changes: &[TaskChange], id: TaskId) -> Vec<State> {
 
 /// Makes sure that the counters, the order and the indexes say what the rows say.
 fn assert_consistent(rig: &Rig) {
-    let conn = super::schema::open_reader(&rig.dir.path().join("ferry.db")).unwrap();
+    assert_consistent_in(rig.dir.path());
+}
+
+fn assert_consistent_in(dir: &Path) {
+    let conn = super::schema::open_reader(&dir.join("ferry.db")).unwrap();
     let wrong = |what: &str, sql: &str| {
         let wrong: i64 = conn.query_row(&format!("SELECT count(*) FROM ({sql})"), [], |row| row.get(0)).unwrap();
         assert_eq!(wrong, 0, "{what}");

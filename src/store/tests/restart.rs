@@ -113,15 +113,15 @@ fn a_respread_of_many_goes_on_piece_by_piece() {
 #[test]
 fn a_second_store_in_the_same_directory_is_refused_until_the_first_is_closed() {
     let rig = Rig::new();
-    let second = || Store::open(rig.dir.path(), options(), START, 7, |_| {});
+    let second = || Store::open(rig.dir.path(), options(), START, 7, |_: StoreNews| {});
     let refused = second().unwrap_err();
     assert!(matches!(refused, OpenError::Locked { .. }), "{refused}");
     let clone = rig.store.clone();
     let Rig { dir, store, .. } = rig;
     drop(store);
-    assert!(matches!(Store::open(dir.path(), options(), START, 7, |_| {}), Err(OpenError::Locked { .. })));
+    assert!(matches!(Store::open(dir.path(), options(), START, 7, |_: StoreNews| {}), Err(OpenError::Locked { .. })));
     drop(clone);
-    Store::open(dir.path(), options(), START, 7, |_| {}).unwrap();
+    Store::open(dir.path(), options(), START, 7, |_: StoreNews| {}).unwrap();
 }
 
 #[test]
