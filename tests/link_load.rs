@@ -128,7 +128,8 @@ fn at_rest_it_sleeps() {
         runtime.block_on(async {
             let watching = ferryd::sense::link::watch(targets, rules, |news| told.send(news).unwrap());
             tokio::pin!(watching);
-            let (alarm, never, mut jumps) = (Alarm::new().unwrap(), Alarm::new().unwrap(), WallJumps::new().unwrap());
+            let (mut alarm, never, mut jumps) =
+                (Alarm::new().unwrap(), Alarm::new().unwrap(), WallJumps::new().unwrap());
             let mut rested = Vec::new();
             // The first span lets pass what the new link still has to tell (multicast groups, duplicate addresses).
             for _ in 0..2 {

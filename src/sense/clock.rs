@@ -45,20 +45,26 @@ pub fn is_unset(wall: WallTime) -> bool {
 #[derive(Debug)]
 pub struct Alarm {
     timer: AsyncFd<OwnedFd>,
+    /// Whether it may still go off, or has gone off unheard.
+    armed: bool,
 }
 
 impl Alarm {
     /// An alarm that is not set. Needs a tokio runtime.
     pub fn new() -> io::Result<Self> {
-        Ok(Self { timer: watched(timer(TimerfdClockId::Boottime)?)? })
+        Ok(Self { timer: watched(timer(TimerfdClockId::Boottime)?)?, armed: false })
     }
 
     /// Goes off at this moment, at once if it has passed; `None` = never. Replaces what was set before, also if that went
     /// off and nobody waited for it.
-    pub fn set(&self, at: Option<Moment>) -> io::Result<()> {
+    pub fn set(&mut self, at: Option<Moment>) -> io::Result<()> {
+        if at.is_none() && !self.armed {
+            return Ok(());
+        }
         // All zero disarms a timerfd, so the moment of boot is a nanosecond late.
         let at = at.map_or(Duration::ZERO, |at| at.elapsed_since_boot().max(Duration::from_nanos(1)));
         arm(self.timer.get_ref(), TimerfdTimerFlags::ABSTIME, at)?;
+        self.armed = !at.is_zero();
         Ok(())
     }
 
@@ -207,7 +213,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_alarm_goes_off_not_before_its_moment() -> Outcome {
-        let alarm = Alarm::new()?;
+        let mut alarm = Alarm::new()?;
         let at = now().moment + Duration::from_millis(30);
         alarm.set(Some(at))?;
         assert!(polled_once(alarm.wait()).await.is_none());
@@ -219,7 +225,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_moment_that_has_passed_goes_off_at_once() -> Outcome {
-        let alarm = Alarm::new()?;
+        let mut alarm = Alarm::new()?;
         for past in [Moment::since_boot(Duration::ZERO), now().moment] {
             alarm.set(Some(past))?;
             alarm.wait().await?;
@@ -229,7 +235,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_wait_dropped_loses_nothing_and_what_is_unset_stays_silent() -> Outcome {
-        let (alarm, later) = (Alarm::new()?, Alarm::new()?);
+        let (mut alarm, mut later) = (Alarm::new()?, Alarm::new()?);
         alarm.set(Some(now().moment + Duration::from_millis(10)))?;
         assert!(polled_once(alarm.wait()).await.is_none());
         later.set(Some(now().moment + Duration::from_millis(30)))?;
