@@ -24,7 +24,7 @@ pub(crate) fn new_task(strategy: &StrategyName, number: usize) -> NewTask {
         app: "budgets".to_owned(),
         strategy: strategy.clone(),
         overrides: Overrides::default(),
-        payload: payload(number),
+        payload: payload(number).into(),
         key: None,
         on_existing: OnExisting::Append,
         after: Vec::new(),

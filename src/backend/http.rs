@@ -47,7 +47,7 @@ impl HttpBackend {
         debug_assert!(!request.tasks.is_empty(), "an attempt has tasks");
         debug_assert!(self.mode == AnswerMode::Items || request.tasks.len() == 1, "one task a request");
         let body = match (self.mode, request.tasks) {
-            (AnswerMode::Status, [task]) => task.payload.clone().into_bytes(),
+            (AnswerMode::Status, [task]) => task.payload.json().as_bytes().to_vec(),
             (AnswerMode::Status | AnswerMode::Items, _) => envelope(request),
         };
         let mut headers = HeaderMap::new();
@@ -98,7 +98,7 @@ impl HttpBackend {
         }
         match (self.mode, tasks) {
             (AnswerMode::Status, [task]) => {
-                let result = TaskResult { status: reply.status, duplicate: false, body: plain(&text) };
+                let result = TaskResult { status: reply.status, duplicate: false, body: plain(&text), upload: None };
                 Answer::Results(vec![ItemResult { id: task.id, outcome: ItemOutcome::Ok(result) }])
             }
             (AnswerMode::Status | AnswerMode::Items, _) if !reply.whole => {
@@ -114,7 +114,7 @@ impl HttpBackend {
 
 /// The request's body. Payloads are JSON text already and go in as they are.
 fn envelope(request: Request<'_>) -> Vec<u8> {
-    let payloads: usize = request.tasks.iter().map(|task| task.payload.len() + 128).sum();
+    let payloads: usize = request.tasks.iter().map(|task| task.payload.json().len() + 128).sum();
     let mut body = String::with_capacity(payloads + 128);
     body.push_str("{\"device\":");
     body.push_str(&serde_json::Value::from(request.device).to_string());
@@ -125,7 +125,7 @@ fn envelope(request: Request<'_>) -> Vec<u8> {
         let comma = if index == 0 { "" } else { "," };
         let (id, created, attempt) = (task.id, task.created.as_micros(), task.attempts.saturating_add(1));
         body.push_str(&format!("{comma}{{\"id\":\"{id}\",\"created\":{created},\"attempt\":{attempt},\"payload\":"));
-        body.push_str(&task.payload);
+        body.push_str(task.payload.json());
         body.push('}');
     }
     body.push_str("]}");
@@ -181,7 +181,7 @@ fn results(reply: &Reply, tasks: &[Claimed]) -> Result<Vec<ItemResult>, String> 
 fn outcome(row: Row, status: u16) -> ItemOutcome {
     let reason = plain(row.reason.as_deref().unwrap_or_default());
     match row.outcome {
-        Word::Ok => ItemOutcome::Ok(TaskResult { status, duplicate: false, body: String::new() }),
+        Word::Ok => ItemOutcome::Ok(TaskResult { status, duplicate: false, body: String::new(), upload: None }),
         Word::Duplicate => ItemOutcome::Duplicate,
         Word::Retry => ItemOutcome::Retry { after: row.after.map(bounded), reason },
         Word::Rejected => ItemOutcome::Rejected { reason },

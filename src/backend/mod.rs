@@ -3,12 +3,17 @@
 
 mod compression;
 mod http;
+mod tus;
 
 use std::path::Path;
+use std::pin::Pin;
+
+use tokio::sync::watch;
 
 use self::http::HttpBackend;
-use crate::http::{Addresses, ClientError};
-use crate::model::{Answer, BackendConfig, BackendKind, BackendName, Claimed, StrategyName};
+use self::tus::TusBackend;
+use crate::http::{Addresses, Client, ClientError};
+use crate::model::{Answer, BackendConfig, BackendKind, BackendName, Claimed, StrategyName, TaskId, Transfer};
 
 /// What an attempt sends.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +22,40 @@ pub struct Request<'a> {
     pub device: &'a str,
     /// The policy of the tasks.
     pub strategy: &'a StrategyName,
-    /// The tasks, in order; one only for a backend whose status is the outcome.
+    /// The tasks, in order; one only for a backend whose status is the outcome, and for files.
     pub tasks: &'a [Claimed],
+    /// The folder where files lie, each named by its task's id.
+    pub spool: &'a Path,
+}
+
+/// What an attempt may ask of the daemon while it runs.
+pub struct Hands<'a> {
+    /// Remembers.
+    pub keep: &'a dyn Keep,
+    /// Hears how far a file has come; to be told at most twice a second, and of the last of it.
+    pub report: &'a (dyn Fn(Transfer) + Send + Sync),
+    /// What the attempt should heed.
+    pub cue: watch::Receiver<Cue>,
+}
+
+/// Durable memory of one attempt's tasks.
+pub trait Keep: Send + Sync {
+    /// Resolves when the note is on disk in place of an earlier one. The next attempt gets it with the task.
+    fn keep(&self, task: TaskId, note: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
+}
+
+/// What the loop tells a running attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cue {
+    /// Whether a new chunk may begin: not while something more urgent runs, nor while the link is away.
+    pub may_begin: bool,
+    /// How often the link has come back since the attempt started: what is on its way may be lost.
+    pub link_ups: u64,
+}
+
+impl Cue {
+    /// Nothing is in the way.
+    pub const GO: Self = Self { may_begin: true, link_ups: 0 };
 }
 
 /// A backend cannot be made from its config.
@@ -42,6 +79,7 @@ pub struct Backend {
 #[derive(Debug)]
 enum Kind {
     Http(Box<HttpBackend>),
+    Tus(Box<TusBackend>),
 }
 
 impl Backend {
@@ -53,10 +91,15 @@ impl Backend {
         addresses: &Addresses,
     ) -> Result<Self, BackendError> {
         let made = match config.kind {
-            BackendKind::Http => HttpBackend::new(config, credentials_directory, addresses),
+            BackendKind::Http => {
+                HttpBackend::new(config, credentials_directory, addresses).map(|http| Kind::Http(Box::new(http)))
+            }
+            BackendKind::Tus => {
+                TusBackend::new(config, credentials_directory, addresses).map(|tus| Kind::Tus(Box::new(tus)))
+            }
         };
         match made {
-            Ok(http) => Ok(Self { name, kind: Kind::Http(Box::new(http)) }),
+            Ok(kind) => Ok(Self { name, kind }),
             Err(error) => Err(BackendError { name, error }),
         }
     }
@@ -68,22 +111,19 @@ impl Backend {
 
     /// The host that its connections go to (its proxy's, if it has one): what to ask [`Addresses`] for.
     pub fn peer(&self) -> &str {
-        match &self.kind {
-            Kind::Http(http) => http.client().peer(),
-        }
+        self.client().peer()
     }
 
     /// Scheme, host and port of its URL: what may be shown of it.
     pub fn origin(&self) -> String {
-        match &self.kind {
-            Kind::Http(http) => http.client().origin(),
-        }
+        self.client().origin()
     }
 
     /// Makes one attempt. Dropping the future closes its connection.
-    pub async fn attempt(&self, request: Request<'_>) -> Answer {
+    pub async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
         let answer = match &self.kind {
             Kind::Http(http) => http.attempt(request).await,
+            Kind::Tus(tus) => tus.attempt(request, hands).await,
         };
         let (backend, strategy, tasks) = (&self.name, request.strategy, request.tasks.len());
         tracing::debug!(%backend, %strategy, tasks, answer = %gist(&answer), "attempt");
@@ -92,8 +132,22 @@ impl Backend {
 
     /// Lets go of connections kept for re-use. To be called when the network changed or the device slept.
     pub fn forget_connections(&self) {
+        self.client().forget_connections();
+    }
+
+    /// Tells the server that a task it has a part of was cancelled: `note` is what an attempt had kept.
+    pub async fn abandon(&self, note: &str) -> Answer {
         match &self.kind {
-            Kind::Http(http) => http.client().forget_connections(),
+            // It keeps no notes.
+            Kind::Http(_) => Answer::Results(Vec::new()),
+            Kind::Tus(tus) => tus.abandon(note).await,
+        }
+    }
+
+    fn client(&self) -> &Client {
+        match &self.kind {
+            Kind::Http(http) => http.client(),
+            Kind::Tus(tus) => tus.client(),
         }
     }
 }
@@ -107,6 +161,7 @@ fn gist(answer: &Answer) -> String {
         | Answer::Unreachable { words }
         | Answer::Untrusted { words }
         | Answer::NoCredential { words } => words.clone(),
+        Answer::Advanced(end) => format!("advanced, then {}", gist(end)),
         Answer::Cut(cut) => format!("cut: {cut:?}"),
     }
 }

@@ -36,7 +36,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use zbus::{Connection, MessageStream, connection};
 
-use crate::model::{Assume, Block, Config, Now, Pause, Status, StrategyName, Task, TaskChange};
+use crate::model::{Assume, Block, Config, Now, Pause, Status, StrategyName, Task, TaskNews};
 use crate::store::Store;
 use desk::Desk;
 
@@ -103,8 +103,8 @@ pub struct Ports {
     pub status: watch::Receiver<Arc<Status>>,
     /// The configuration.
     pub config: watch::Receiver<Arc<Config>>,
-    /// Changes of state, for subscribers.
-    pub changes: mpsc::UnboundedReceiver<TaskChange>,
+    /// Changes of state and progress, for subscribers.
+    pub changes: mpsc::UnboundedReceiver<TaskNews>,
     /// Reads both clocks.
     pub now: fn() -> Now,
 }

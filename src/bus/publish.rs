@@ -135,7 +135,8 @@ fn concerns(object: &Object, old: &Status, new: &Status) -> bool {
     match object {
         Object::Strategy(name) => old.strategies.get(name) != new.strategies.get(name),
         Object::Root | Object::Branch => {
-            let Status { state, pause, blocked, next_wake: _, transfers, network, power, strategies: _ } = old;
+            let Status { state, pause, blocked, next_wake: _, transfers, running: _, network, power, strategies: _ } =
+                old;
             (state, pause, blocked, transfers, network, power)
                 != (&new.state, &new.pause, &new.blocked, &new.transfers, &new.network, &new.power)
         }

@@ -23,7 +23,7 @@ use super::publish::Publisher;
 use super::route;
 use super::signals;
 use super::subscribers::{Delivery, Subscribers};
-use crate::model::TaskChange;
+use crate::model::TaskNews;
 
 /// Messages or calls taken up before the others get their turn.
 const AT_ONCE: usize = 64;
@@ -76,7 +76,7 @@ pub(super) async fn serve(
     bus: Connection,
     mut messages: MessageStream,
     desk: Desk,
-    mut changes: mpsc::UnboundedReceiver<TaskChange>,
+    mut changes: mpsc::UnboundedReceiver<TaskNews>,
     mut closing: oneshot::Receiver<()>,
 ) {
     let (done, mut results) = mpsc::unbounded_channel();
@@ -312,13 +312,17 @@ impl Faces {
         }
     }
 
-    /// Tells subscribers of a change of state.
-    fn tell(&mut self, change: &TaskChange) {
-        for (client, delivery) in self.subscribers.deliver(change.owner, Instant::now()) {
+    /// Tells subscribers what became of a task.
+    fn tell(&mut self, news: &TaskNews) {
+        let owner = match news {
+            TaskNews::Changed(change) => change.owner,
+            TaskNews::Progress(progress) => progress.owner,
+        };
+        for (client, delivery) in self.subscribers.deliver(owner, Instant::now()) {
             if delivery == Delivery::Leave {
                 continue;
             }
-            self.send(logged(signals::state_changed(&client, change)));
+            self.send(logged(signals::of_task(&client, news)));
             if delivery == Delivery::SendAndPing {
                 self.ping(client, Why::Signals);
             }

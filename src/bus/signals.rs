@@ -9,12 +9,20 @@ use super::publish::Announcement;
 use super::route::{self, Object, ROOT};
 use super::standard::{self, OBJECT_MANAGER, PROPERTIES};
 use super::{manager, tasks, wire};
-use crate::model::{StrategyName, TaskChange};
+use crate::model::{StrategyName, TaskNews, TaskProgress};
 
-/// `Tasks.StateChanged` to one client.
-pub(super) fn state_changed(client: &str, change: &TaskChange) -> Result<Message> {
-    let body = (change.id.to_string(), change.strategy.as_str(), change.state.as_str(), wire::change(change));
-    unicast(client, tasks::INTERFACE.name, "StateChanged", &body)
+/// `Tasks.StateChanged` or `Tasks.Progress` to one client.
+pub(super) fn of_task(client: &str, news: &TaskNews) -> Result<Message> {
+    match news {
+        TaskNews::Changed(change) => {
+            let body = (change.id.to_string(), change.strategy.as_str(), change.state.as_str(), wire::change(change));
+            unicast(client, tasks::INTERFACE.name, "StateChanged", &body)
+        }
+        TaskNews::Progress(TaskProgress { id, owner: _, transfer }) => {
+            let body = (id.to_string(), transfer.done, transfer.total, wire::transfer(transfer));
+            unicast(client, tasks::INTERFACE.name, "Progress", &body)
+        }
+    }
 }
 
 /// `Manager.Lagged` to one client.

@@ -15,7 +15,7 @@ use super::payload;
 use super::route::{Interface, unknown_method};
 use super::task_options::{TaskOptions, assume, filter};
 use super::wire;
-use crate::model::{Assume, Block, Kind, NewTask, Overrides, Reason, State, Strategy, Task, TaskId};
+use crate::model::{Assume, Block, Kind, NewTask, Overrides, Payload, Reason, State, Strategy, Task, TaskId};
 use crate::store::Scope;
 
 /// The most ids of one `Cancel`, `Retry` or `Discard`.
@@ -113,7 +113,7 @@ fn new_task(
         app: options.app.clone().unwrap_or_else(|| call.caller.app.clone()),
         strategy: strategy.name.clone(),
         overrides: options.overrides,
-        payload: payload.to_owned(),
+        payload: Payload::Json(payload.to_owned()),
         key: options.key.clone(),
         on_existing: options.on_existing,
         after: options.after.clone(),

@@ -39,6 +39,7 @@ pub(super) fn status(_config: &Config) -> Status {
         blocked: Vec::new(),
         next_wake: None,
         transfers: 0,
+        running: BTreeMap::new(),
         network: Network::none(),
         power: Power::mains(),
         strategies: BTreeMap::new(),

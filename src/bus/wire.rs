@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use zbus::{SerializeDict, Type, Variant};
 
-use crate::model::{Block, HistoryEntry, Reason, Standing, Status, Task, TaskChange, WallTime};
+use crate::model::{
+    Block, HistoryEntry, Quality, Reason, Standing, State, Status, Task, TaskChange, Transfer, WallTime,
+};
 
 /// An `a{sv}` made by hand.
 pub(super) type Dictionary<'v> = BTreeMap<&'v str, Variant<'v>>;
@@ -37,12 +39,16 @@ pub(super) struct TaskDict {
     network: Option<&'static str>,
     charging: Option<bool>,
     min_battery: Option<u32>,
+    rate: Option<u64>,
+    chunk_size: Option<u32>,
+    quality: Option<&'static str>,
 }
 
 /// What the server gave back; empty unless the task is done.
 #[derive(Debug, Default, SerializeDict, Type)]
 #[zbus(signature = "a{sv}")]
 pub(super) struct ResultDict {
+    url: Option<String>,
     status: Option<u32>,
     sent: Option<u64>,
     original: Option<u64>,
@@ -67,19 +73,22 @@ pub(super) fn task(task: Task, reasons: &[Reason], status: &Status, now: WallTim
         }
     };
     let state = task.standing.state();
+    let transfer = status.running.get(&task.id).filter(|_| state == State::Running);
     let (done, result) = match task.standing {
         Standing::Done { result, .. } => {
+            let file = result.upload;
             let result = ResultDict {
                 status: Some(result.status.into()),
-                sent: Some(task.size),
-                original: Some(task.size),
+                sent: Some(file.as_ref().map_or(task.size, |file| file.sent)),
+                original: Some(file.as_ref().map_or(task.size, |file| file.original)),
+                url: file.map(|file| file.url),
                 duplicate: Some(result.duplicate),
                 body: Some(result.body),
             };
             (task.size, result)
         }
         Standing::Pending { .. } | Standing::Running { .. } | Standing::Failed { .. } | Standing::Cancelled { .. } => {
-            (0, ResultDict::default())
+            (transfer.map_or(0, |transfer| transfer.done), ResultDict::default())
         }
     };
     TaskDict {
@@ -106,6 +115,9 @@ pub(super) fn task(task: Task, reasons: &[Reason], status: &Status, now: WallTim
         network: task.overrides.network.map(|need| need.as_str()),
         charging: task.overrides.charging,
         min_battery: task.overrides.min_battery.map(|floor| floor.percent().into()),
+        rate: transfer.map(Transfer::rate),
+        chunk_size: transfer.map(|transfer| count(transfer.chunk)),
+        quality: transfer.map(|_| Quality::Original.as_str()),
     }
 }
 
@@ -156,6 +168,11 @@ pub(super) fn change(change: &TaskChange) -> Dictionary<'_> {
         ("attempts", change.attempts.into()),
         ("error", change.error.as_str().into()),
     ])
+}
+
+/// The last argument of `Progress`.
+pub(super) fn transfer(transfer: &Transfer) -> Dictionary<'_> {
+    Dictionary::from([("rate", transfer.rate().into()), ("chunk_size", count(transfer.chunk).into())])
 }
 
 /// A time on the wire.

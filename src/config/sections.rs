@@ -25,8 +25,11 @@ pub(super) fn config(root: &Table, host: &Host, complaints: &Complaints) -> Opti
     let root = Section::root(root, complaints);
     let device = device(root.section("device"), host);
     let backends = backends(&root.section("backend"));
-    let names: Vec<_> = backends.keys().cloned().collect();
-    let strategies = strategies::all(&root.section("strategy"), &names);
+    let kind = |(name, backend): (&BackendName, &Option<BackendConfig>)| {
+        (name.clone(), backend.as_ref().map_or(BackendKind::Http, |backend| backend.kind))
+    };
+    let kinds: Vec<_> = backends.iter().map(kind).collect();
+    let strategies = strategies::all(&root.section("strategy"), &kinds);
     let network = network(root.section("network"));
     let store = store(root.section("store"));
     let limits = limits(root.section("limits"));
@@ -69,6 +72,7 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
     let connect_timeout = section.duration("connect_timeout", moments.clone());
     let read_timeout = section.duration("read_timeout", moments.clone());
     let request_timeout = section.duration("request_timeout", moments);
+    let chunk = section.size("chunk", 64 * KIB..=1024 * MIB);
     if !section.has("url") {
         section.refuse("url", "a backend needs one, such as \"https://sync.example.org/items\"".to_owned());
     }
@@ -86,6 +90,7 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
         connect_timeout: connect_timeout.unwrap_or(10 * SECOND),
         read_timeout: read_timeout.unwrap_or(30 * SECOND),
         request_timeout: request_timeout.unwrap_or(2 * MINUTE),
+        chunk: chunk.unwrap_or(4 * MIB),
     })
 }
 
@@ -102,8 +107,9 @@ fn credential(section: &Section<'_>) -> Option<Credential> {
 fn network(section: Section<'_>) -> NetworkConfig {
     let rules = section.list("interface");
     let interfaces = rules.into_iter().filter_map(interface).collect();
+    let link_grace = section.duration("link_grace", Duration::ZERO..=MINUTE);
     section.finish();
-    NetworkConfig { interfaces }
+    NetworkConfig { interfaces, link_grace: link_grace.unwrap_or(3 * SECOND) }
 }
 
 fn interface(section: Section<'_>) -> Option<InterfaceRule> {
@@ -153,7 +159,7 @@ fn quotas(section: Section<'_>) -> Quotas {
     let bytes = section.size("bytes", 64 * KIB..=1024 * 1024 * MIB);
     let subscribers = section.integer("subscribers", 1..=1_000);
     section.finish();
-    Quotas { tasks: tasks.unwrap_or(100_000), bytes: bytes.unwrap_or(256 * MIB), subscribers: small(subscribers, 16) }
+    Quotas { tasks: tasks.unwrap_or(100_000), bytes: bytes.unwrap_or(1024 * MIB), subscribers: small(subscribers, 16) }
 }
 
 fn access(section: Section<'_>, host: &Host) -> Access {

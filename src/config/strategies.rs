@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::section::Section;
 use super::sections::{DAY, SECOND, small};
-use crate::model::{BackendName, BatteryFloor, Conditions, Kind, NetworkNeed, Strategy, StrategyName};
+use crate::model::{BackendKind, BackendName, BatteryFloor, Conditions, Kind, NetworkNeed, Strategy, StrategyName};
 
 /// A strategy's values before an admin's.
 struct Shipped {
@@ -73,8 +73,9 @@ const ADDED: Shipped = Shipped {
     max_wait: None,
 };
 
-/// All strategies. Without a `backend` of its own a strategy goes to the one named `main`, else to the only one.
-pub(super) fn all(section: &Section<'_>, backends: &[BackendName]) -> BTreeMap<StrategyName, Strategy> {
+/// All strategies. Without a `backend` of its own a strategy goes to the one named `main` if that is of the right kind,
+/// else to the only one of its kind.
+pub(super) fn all(section: &Section<'_>, backends: &[(BackendName, BackendKind)]) -> BTreeMap<StrategyName, Strategy> {
     let mut strategies = BTreeMap::new();
     for (name, section) in section.subsections() {
         match name_of(name) {
@@ -100,10 +101,11 @@ fn name_of(name: &str) -> Result<StrategyName, String> {
     }
 }
 
-fn strategy(name: &StrategyName, section: Section<'_>, backends: &[BackendName]) -> Strategy {
+fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName, BackendKind)]) -> Strategy {
     let shipped = SHIPPED.iter().find(|(shipped, _)| *shipped == name.as_str()).map_or(&ADDED, |(_, values)| values);
-    let backend = section.text("backend", |text| backend(text, backends)).unwrap_or_else(|| default_backend(backends));
     let kind = section.word("kind", &[("json", Kind::Json), ("file", Kind::File)]).unwrap_or(shipped.kind);
+    let default = default_backend(backends, kind);
+    let backend = section.text("backend", |text| backend(text, kind, backends)).flatten().or(default);
     let priority = section.integer("priority", 0..=1_000);
     let batch = section.integer("batch", 1..=1_000);
     let max_attempts = section.integer("max_attempts", 1..=1_000);
@@ -140,23 +142,34 @@ fn conditions(section: &Section<'_>, shipped: &Shipped, kind: Kind) -> Condition
     }
 }
 
-/// A backend by its name; empty for the default.
-fn backend(text: &str, backends: &[BackendName]) -> Result<Option<BackendName>, String> {
+/// A backend by its name; `None` for the default.
+fn backend(text: &str, kind: Kind, backends: &[(BackendName, BackendKind)]) -> Result<Option<BackendName>, String> {
     if text.is_empty() {
-        return Ok(default_backend(backends));
+        return Ok(None);
     }
-    match backends.iter().find(|name| name.as_str() == text) {
-        Some(name) => Ok(Some(name.clone())),
+    match backends.iter().find(|(name, _)| name.as_str() == text) {
+        Some((name, backend)) if carries(*backend, kind) => Ok(Some(name.clone())),
+        Some((_, backend)) => {
+            Err(format!("[backend.{text}] is of kind \"{backend}\", which does not carry this strategy's"))
+        }
         None if backends.is_empty() => Err(format!("there is no [backend.{text}], nor any other")),
         None => {
-            let names = backends.iter().map(BackendName::as_str).collect::<Vec<_>>().join(", ");
+            let names = backends.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
             Err(format!("there is no [backend.{text}]; there are {names}"))
         }
     }
 }
 
-fn default_backend(backends: &[BackendName]) -> Option<BackendName> {
-    let main = backends.iter().find(|name| name.as_str() == "main");
-    let only = backends.first().filter(|_| backends.len() == 1);
-    main.or(only).cloned()
+fn default_backend(backends: &[(BackendName, BackendKind)], kind: Kind) -> Option<BackendName> {
+    let mut able = backends.iter().filter(|(_, backend)| carries(*backend, kind)).map(|(name, _)| name).peekable();
+    let first = able.peek().copied();
+    let count = able.clone().count();
+    able.find(|name| name.as_str() == "main").or(first.filter(|_| count == 1)).cloned()
+}
+
+const fn carries(backend: BackendKind, kind: Kind) -> bool {
+    match (backend, kind) {
+        (BackendKind::Http, Kind::Json) | (BackendKind::Tus, Kind::File) => true,
+        (BackendKind::Http, Kind::File) | (BackendKind::Tus, Kind::Json) => false,
+    }
 }

@@ -213,7 +213,10 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
             "f.toml:2: backend.main.url: the URL must not hold a user or password; secrets go into a credential or token_file",
         ),
         ("[backend.main]\nurl = 'http://h/#x'", "f.toml:2: backend.main.url: the URL must not have a #fragment"),
-        ("[backend.main]\nurl = 'http://h/'\nkind = 'ftp'", "f.toml:3: backend.main.kind: \"ftp\" is none of http"),
+        (
+            "[backend.main]\nurl = 'http://h/'\nkind = 'ftp'",
+            "f.toml:3: backend.main.kind: \"ftp\" is none of http, tus",
+        ),
         (
             "[backend.main]\nurl = 'http://h/'\ntoken_file = 'token'",
             "f.toml:3: backend.main.token_file: not an absolute path",

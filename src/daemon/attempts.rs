@@ -1,20 +1,25 @@
 //! The attempts that run: each a task of the runtime that ends with one event, cut short by a word from the loop.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, info};
 
 use super::event::Event;
-use crate::backend::{Backend, Request};
-use crate::model::{Answer, AttemptId, Claimed, Cut, State, StrategyName, TaskChange, TaskId};
+use crate::backend::{Backend, Cue, Hands, Keep, Request};
+use crate::model::{
+    Answer, AttemptId, BackendName, Claimed, Cut, Owner, State, StrategyName, TaskChange, TaskId, TaskProgress,
+    Transfer,
+};
+use crate::store::Store;
 
 /// The attempts that run.
 pub(super) struct Attempts {
     running: BTreeMap<AttemptId, Running>,
     inbox: mpsc::UnboundedSender<Event>,
+    store: Store,
     /// Whether there is a way out of the device.
     linked: watch::Sender<bool>,
 }
@@ -23,11 +28,15 @@ struct Running {
     /// Taken when the attempt is cut.
     cut: Option<oneshot::Sender<Cut>>,
     tasks: BTreeSet<TaskId>,
+    /// Whose its first task is.
+    owner: Option<Owner>,
+    cue: watch::Sender<Cue>,
+    transfer: Option<Transfer>,
 }
 
 impl Attempts {
-    pub(super) fn new(inbox: mpsc::UnboundedSender<Event>) -> Self {
-        Self { running: BTreeMap::new(), inbox, linked: watch::Sender::new(false) }
+    pub(super) fn new(inbox: mpsc::UnboundedSender<Event>, store: Store) -> Self {
+        Self { running: BTreeMap::new(), inbox, store, linked: watch::Sender::new(false) }
     }
 
     /// How many run.
@@ -52,11 +61,20 @@ impl Attempts {
         info!(attempt = attempt.0, %strategy, tasks = tasks.len(), "attempt");
         let (cut, stop) = oneshot::channel();
         let ids = tasks.iter().map(|task| task.id).collect();
-        self.running.insert(attempt, Running { cut: Some(cut), tasks: ids });
+        let owner = tasks.first().map(|task| task.owner);
+        let (cue, heeded) = watch::channel(Cue::GO);
+        self.running.insert(attempt, Running { cut: Some(cut), tasks: ids, owner, cue, transfer: None });
         let (inbox, mut linked) = (self.inbox.clone(), self.linked.subscribe());
+        let keeper = Keeper { store: self.store.clone(), backend: backend.name().clone() };
+        let reports = inbox.clone();
         tokio::spawn(async move {
-            let request = Request { device: &device, strategy: &strategy, tasks: &tasks };
-            let mut attempting = pin!(backend.attempt(request));
+            let report = |transfer| {
+                reports.send(Event::Progress { attempt, transfer }).ok();
+            };
+            let spool = keeper.store.spool();
+            let request = Request { device: &device, strategy: &strategy, tasks: &tasks, spool };
+            let hands = Hands { keep: &keeper, report: &report, cue: heeded };
+            let mut attempting = pin!(backend.attempt(request, hands));
             let answer = tokio::select! {
                 biased;
                 cut = stop => Answer::Cut(cut.unwrap_or(Cut::Shutdown)),
@@ -84,6 +102,26 @@ impl Attempts {
         }
     }
 
+    /// Tells one what to heed.
+    pub(super) fn cue(&self, attempt: AttemptId, change: impl FnOnce(&mut Cue)) {
+        if let Some(running) = self.running.get(&attempt) {
+            running.cue.send_modify(change);
+        }
+    }
+
+    /// How far one has come; for subscribers.
+    pub(super) fn progress(&mut self, attempt: AttemptId, transfer: Transfer) -> Option<TaskProgress> {
+        let running = self.running.get_mut(&attempt)?;
+        running.transfer = Some(transfer);
+        Some(TaskProgress { id: *running.tasks.first()?, owner: running.owner?, transfer })
+    }
+
+    /// How far the files have come that are on their way.
+    pub(super) fn transfers(&self) -> BTreeMap<TaskId, Transfer> {
+        let each = |running: &Running| Some((*running.tasks.first()?, running.transfer?));
+        self.running.values().filter_map(each).collect()
+    }
+
     /// One has ended.
     pub(super) fn finished(&mut self, attempt: AttemptId, answer: &Answer) {
         self.running.remove(&attempt);
@@ -98,8 +136,21 @@ impl Attempts {
     }
 }
 
-fn log(attempt: AttemptId, answer: &Answer) {
-    let attempt = attempt.0;
+/// The memory of an attempt: the store.
+struct Keeper {
+    store: Store,
+    backend: BackendName,
+}
+
+impl Keep for Keeper {
+    fn keep(&self, task: TaskId, note: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        let kept = self.store.keep(task, self.backend.clone(), note);
+        Box::pin(async move { kept.await.map_err(|error| error.to_string()) })
+    }
+}
+
+fn log(id: AttemptId, answer: &Answer) {
+    let attempt = id.0;
     match answer {
         Answer::Results(results) => info!(attempt, items = results.len(), "answered"),
         Answer::Status { code, words, retry_after } => info!(attempt, code, words, ?retry_after, "answered"),
@@ -107,6 +158,10 @@ fn log(attempt: AttemptId, answer: &Answer) {
         Answer::Unreachable { words } => info!(attempt, words, "no answer"),
         Answer::Untrusted { words } => info!(attempt, words, "the server is not trusted"),
         Answer::NoCredential { words } => info!(attempt, words, "no credential"),
+        Answer::Advanced(end) => {
+            info!(attempt, "the server has more of the file than before");
+            log(id, end);
+        }
         Answer::Cut(cut) => info!(attempt, ?cut, "cut"),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bus::Command;
-use crate::model::{Answer, AttemptId, BackendName, Claimed, Network, Settlement, StoreNews, TaskId};
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Network, Settlement, StoreNews, TaskId, Transfer};
 use crate::sense::link::LinkError;
 use crate::store::StoreError;
 
@@ -22,6 +22,13 @@ pub(crate) enum Event {
         attempt: AttemptId,
         /// The rows, now marked as running.
         tasks: Result<Vec<Claimed>, StoreError>,
+    },
+    /// An upload has come further.
+    Progress {
+        /// Which.
+        attempt: AttemptId,
+        /// How far.
+        transfer: Transfer,
     },
     /// An attempt ended.
     Finished {

@@ -89,6 +89,7 @@ fn log(id: TaskId, settlement: &Settlement) {
     match settlement {
         Settlement::Done(result) => info!(task = %id, duplicate = result.duplicate, "done"),
         Settlement::Retry { due, error } => info!(task = %id, due = due.as_micros(), error, "again later"),
+        Settlement::Advanced { due, error } => info!(task = %id, due = due.as_micros(), error, "advanced, again later"),
         Settlement::Release { cause } => info!(task = %id, cause, "waits as before"),
         Settlement::Failed(error) => info!(task = %id, %error, "failed"),
     }

@@ -13,7 +13,9 @@ use super::event::{Event, Signal};
 use super::pauses::Pauses;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
-use crate::model::{BackendName, Config, CountsByStrategy, Network, Now, Status, StoreNews, World};
+use crate::model::{
+    AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Status, StoreNews, TaskNews, Transfer, World,
+};
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::LinkError;
@@ -133,6 +135,7 @@ impl Daemon {
                 self.core.handle(Input::Claimed { attempt, tasks }, now);
                 return damage;
             }
+            Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
                 self.attempts.finished(attempt, &answer);
                 self.core.handle(Input::Finished { attempt, answer }, now);
@@ -171,10 +174,17 @@ impl Daemon {
             if self.attempts.withdraws(&change) {
                 self.core.handle(Input::Withdrawn(change.id), now);
             }
-            self.wiring.tell(change);
+            self.wiring.tell(TaskNews::Changed(change));
         }
         self.core.handle(Input::Lanes(news.lanes), now);
         self.publish(now);
+    }
+
+    fn progress(&mut self, attempt: AttemptId, transfer: Transfer, now: Now) {
+        if let Some(progress) = self.attempts.progress(attempt, transfer) {
+            self.wiring.tell(TaskNews::Progress(progress));
+            self.publish(now);
+        }
     }
 
     fn networks(&mut self, networks: Result<BTreeMap<BackendName, Network>, LinkError>, now: Now) {
@@ -233,7 +243,8 @@ impl Daemon {
 
     /// Shows the status, if it differs from the one shown.
     pub(super) fn publish(&self, now: Now) {
-        let status = Arc::new(self.core.status(&self.counts, now));
+        let status = Status { running: self.attempts.transfers(), ..self.core.status(&self.counts, now) };
+        let status = Arc::new(status);
         self.status.send_if_modified(|shown| {
             let differs = **shown != *status;
             *shown = status;

@@ -17,7 +17,7 @@ use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, StoreNews, TaskChange, World};
+use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, StoreNews, TaskNews, World};
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
@@ -50,7 +50,7 @@ pub(super) struct Wiring {
     targets: watch::Sender<Targets>,
     rules: watch::Sender<Vec<InterfaceRule>>,
     config: watch::Sender<Arc<Config>>,
-    changes: mpsc::UnboundedSender<TaskChange>,
+    changes: mpsc::UnboundedSender<TaskNews>,
 }
 
 impl Wiring {
@@ -64,8 +64,8 @@ impl Wiring {
         self.backends.values().for_each(|backend| backend.forget_connections());
     }
 
-    /// Tells the bus that a task changed.
-    pub(super) fn tell(&self, change: TaskChange) {
+    /// Tells the bus what became of a task.
+    pub(super) fn tell(&self, change: TaskNews) {
         // The bus face ends only with the daemon.
         self.changes.send(change).ok();
     }
@@ -110,7 +110,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let mut daemon = Daemon {
         core,
         store: store.clone(),
-        attempts: Attempts::new(inbox.clone()),
+        attempts: Attempts::new(inbox.clone(), store.clone()),
         inbox: inbox.clone(),
         config,
         config_file: arguments.config.clone(),

@@ -38,6 +38,8 @@ pub enum Answer {
         /// Which, and why.
         words: String,
     },
+    /// The server has more of the file than it had before; what ended the attempt all the same.
+    Advanced(Box<Answer>),
     /// We ended it ourselves.
     Cut(Cut),
 }

@@ -50,6 +50,8 @@ words!(
     BackendKind {
         /// A JSON endpoint, `docs/http-backend.md`.
         Http = "http",
+        /// A tus server for files, `docs/tus-backend.md`.
+        Tus = "tus",
     }
 );
 
@@ -106,6 +108,8 @@ pub struct BackendConfig {
     pub read_timeout: Duration,
     /// The most time for a whole request.
     pub request_timeout: Duration,
+    /// Bytes of a file in one request, at most.
+    pub chunk: u64,
 }
 
 /// `[network]`
@@ -113,6 +117,8 @@ pub struct BackendConfig {
 pub struct NetworkConfig {
     /// `[[network.interface]]`: the first that matches an interface's name decides.
     pub interfaces: Vec<InterfaceRule>,
+    /// How long an attempt waits for a lost link to come back; 0 = not at all.
+    pub link_grace: Duration,
 }
 
 /// `[[network.interface]]`

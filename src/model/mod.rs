@@ -3,6 +3,7 @@
 mod answer;
 mod config;
 mod event;
+mod file;
 mod ids;
 mod moment;
 mod status;
@@ -15,13 +16,14 @@ pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
     NetworkConfig, Quotas, StoreConfig,
 };
-pub use event::{StoreNews, TaskChange};
+pub use event::{Abandoned, StoreNews, TaskChange, TaskNews, TaskProgress};
+pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer};
 pub use ids::{AttemptId, BackendName, LaneId, NotAName, NotAnId, Owner, StrategyName, TaskId};
 pub use moment::{Moment, Now, WallTime};
 pub use status::{ManagerState, Pause, Status, StrategyStatus};
 pub use strategy::{BatteryFloor, Conditions, Kind, NetworkNeed, Overrides, Strategy};
 pub use task::{
     Claimed, Counts, CountsByStrategy, Enqueued, Failure, Filter, HistoryEntry, LaneSummary, NewTask, OnExisting, Page,
-    Settlement, Standing, State, Task, TaskError, TaskResult,
+    Settlement, Standing, State, Task, TaskError, TaskResult, Uploaded,
 };
 pub use world::{Assume, Block, Connectivity, LinkType, Metered, Network, Power, Reason, World};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::words;
-use super::{Counts, Network, Power, Reason, StrategyName, WallTime};
+use super::{Counts, Network, Power, Reason, StrategyName, TaskId, Transfer, WallTime};
 
 words!(
     /// What the daemon does, the first that is true.
@@ -60,6 +60,8 @@ pub struct Status {
     pub next_wake: Option<(&'static str, WallTime)>,
     /// Attempts that run.
     pub transfers: u32,
+    /// How far the files have come that are on their way.
+    pub running: BTreeMap<TaskId, Transfer>,
     /// The network of the first backend.
     pub network: Network,
     /// Power.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::words;
-use super::{LaneId, Overrides, Owner, StrategyName, TaskId, WallTime};
+use super::{LaneId, Overrides, Owner, Payload, StrategyName, TaskId, WallTime};
 
 words!(
     /// The word for where a task stands.
@@ -78,6 +78,19 @@ pub struct TaskResult {
     pub duplicate: bool,
     /// The answer's body where the backend hands one back; at most 4 KiB.
     pub body: String,
+    /// A file: where the server keeps it.
+    pub upload: Option<Uploaded>,
+}
+
+/// What became of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Uploaded {
+    /// Where the server keeps it.
+    pub url: String,
+    /// Bytes that it has there.
+    pub sent: u64,
+    /// Bytes that the app handed over.
+    pub original: u64,
 }
 
 /// A task as an app hands it over, checked and ready to be stored.
@@ -93,8 +106,8 @@ pub struct NewTask {
     pub strategy: StrategyName,
     /// The conditions it sets for itself.
     pub overrides: Overrides,
-    /// JSON text, sent as it is.
-    pub payload: String,
+    /// What it carries.
+    pub payload: Payload,
     /// Tasks of one owner with one key go one by one, in order.
     pub key: Option<String>,
     /// What to do when the key is taken.
@@ -216,12 +229,16 @@ pub struct Task {
 pub struct Claimed {
     /// Its identity.
     pub id: TaskId,
-    /// JSON text.
-    pub payload: String,
+    /// Its owner.
+    pub owner: Owner,
+    /// What it carries.
+    pub payload: Payload,
     /// When it was handed over.
     pub created: WallTime,
     /// Attempts counted so far.
     pub attempts: u32,
+    /// What an earlier attempt kept, such as the URL of its upload.
+    pub note: Option<String>,
 }
 
 /// How an attempt left one task; written in one transaction with all that follows from it.
@@ -234,6 +251,13 @@ pub enum Settlement {
         /// Not before.
         due: WallTime,
         /// What the server said.
+        error: String,
+    },
+    /// More of it arrived than before, then it ended: the count is 0 again, due at this time.
+    Advanced {
+        /// Not before.
+        due: WallTime,
+        /// What happened.
         error: String,
     },
     /// Nothing counted: it waits as before, due as before.

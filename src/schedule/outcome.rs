@@ -30,6 +30,8 @@ pub(super) enum Decision {
     Done(TaskResult),
     /// The server answered about it and wants it again: an attempt is counted.
     Retry { after: Option<Duration>, error: String },
+    /// The server has more of it than before, and wants the rest later: nothing is counted, and the count is 0 again.
+    Advance { after: Option<Duration>, error: String },
     /// The server will never take it.
     Fail(TaskError),
     /// Nothing is counted; `cause` goes to its history unless empty.
@@ -94,6 +96,8 @@ pub(super) fn judge(answer: Answer, batch: &[TaskId], endpoint: Endpoint) -> Out
         Answer::Untrusted { words } => ill(batch, Ill::Tls, words, None),
         // The token is missing from this device; nothing was sent.
         Answer::NoCredential { words } => ill(batch, Ill::Auth, words, None),
+        // More of the file arrived than before; then that.
+        Answer::Advanced(end) => advanced(judge(*end, batch, endpoint)),
         // We hung up; what the server did until then, its duplicate check will tell us.
         Answer::Cut(cut) => {
             Outcome { tasks: release(batch, cause_of(cut)), backend: Verdict::Unchanged, batch: Blame::Nobody }
@@ -186,6 +190,16 @@ fn ill(batch: &[TaskId], ill: Ill, words: String, retry_after: Option<Duration>)
     }
 }
 
+/// An upload that has come further: what the server says of the task counts nothing, and it starts counting anew.
+fn advanced(mut outcome: Outcome) -> Outcome {
+    for (_, decision) in &mut outcome.tasks {
+        if let Decision::Retry { after, error } = decision {
+            *decision = Decision::Advance { after: *after, error: std::mem::take(error) };
+        }
+    }
+    outcome
+}
+
 fn release(batch: &[TaskId], cause: String) -> Vec<(TaskId, Decision)> {
     batch.iter().map(|task| (*task, Decision::Release { cause: cause.clone() })).collect()
 }
@@ -218,7 +232,9 @@ fn decide(outcome: ItemOutcome) -> Decision {
         // It arrived.
         ItemOutcome::Ok(result) => Decision::Done(result),
         // It arrived earlier, and we did not hear so.
-        ItemOutcome::Duplicate => Decision::Done(TaskResult { status: 200, duplicate: true, body: String::new() }),
+        ItemOutcome::Duplicate => {
+            Decision::Done(TaskResult { status: 200, duplicate: true, body: String::new(), upload: None })
+        }
         // The server looked at it and could not take it now.
         ItemOutcome::Retry { after, reason } => Decision::Retry { after, error: reason },
         // The server looked at it and never will.

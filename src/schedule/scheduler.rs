@@ -279,6 +279,11 @@ impl Scheduler {
             Decision::Retry { after: _, error } => {
                 Settlement::Failed(TaskError { failure: Failure::Exhausted, words: error })
             }
+            Decision::Advance { after, error } => {
+                let cap = self.config.limits.backoff_cap;
+                let wait = backoff::wait(&mut self.rng, cap, attempt.strategy.multiplier, 1, after);
+                Settlement::Advanced { due: now.wall + wait, error }
+            }
             Decision::Fail(error) => Settlement::Failed(error),
             Decision::Release { cause } => Settlement::Release { cause },
         }

@@ -9,8 +9,8 @@ use super::row::{Row, overrides_from_row};
 use super::sql::{count, one_row, strategy_from, wall};
 use super::tally::{Tally, Usage};
 use crate::model::{
-    Counts, CountsByStrategy, LaneId, LaneSummary, Overrides, Owner, State, StoreNews, StrategyName, TaskChange,
-    WallTime,
+    Abandoned, Counts, CountsByStrategy, LaneId, LaneSummary, Overrides, Owner, State, StoreNews, StrategyName,
+    TaskChange, TaskId, WallTime,
 };
 
 /// Accounts and owners that are remembered between transactions; beyond, they are read again.
@@ -47,6 +47,8 @@ struct Differences {
     tallies: BTreeMap<AccountId, (LaneId, Tally)>,
     lanes: BTreeSet<LaneId>,
     changes: Vec<TaskChange>,
+    removed: Vec<TaskId>,
+    abandoned: Vec<Abandoned>,
 }
 
 /// A point in a transaction to which [`Books::back_to`] returns.
@@ -54,6 +56,8 @@ pub(super) struct Bookmark {
     tallies: BTreeMap<AccountId, (LaneId, Tally)>,
     lanes: BTreeSet<LaneId>,
     changes: usize,
+    removed: usize,
+    abandoned: usize,
     last_lane: Option<LaneId>,
 }
 
@@ -72,7 +76,7 @@ pub(super) struct Books {
     /// Lanes that commits touched since the last news.
     untold: BTreeSet<LaneId>,
     /// What they did to tasks since then.
-    untold_changes: Vec<TaskChange>,
+    untold_news: StoreNews,
     told_counts: CountsByStrategy,
 }
 
@@ -240,12 +244,24 @@ impl Books {
         Ok(())
     }
 
+    /// A task is gone.
+    pub(super) fn removed(&mut self, task: TaskId) {
+        self.differences.removed.push(task);
+    }
+
+    /// Something begun at a backend is to be ended there.
+    pub(super) fn abandoned(&mut self, what: Abandoned) {
+        self.differences.abandoned.push(what);
+    }
+
     /// Remembers where the transaction stands.
     pub(super) fn mark(&self) -> Bookmark {
         Bookmark {
             tallies: self.differences.tallies.clone(),
             lanes: self.differences.lanes.clone(),
             changes: self.differences.changes.len(),
+            removed: self.differences.removed.len(),
+            abandoned: self.differences.abandoned.len(),
             last_lane: self.lanes.keys().next_back().copied(),
         }
     }
@@ -255,6 +271,8 @@ impl Books {
         self.differences.tallies = mark.tallies;
         self.differences.lanes = mark.lanes;
         self.differences.changes.truncate(mark.changes);
+        self.differences.removed.truncate(mark.removed);
+        self.differences.abandoned.truncate(mark.abandoned);
         self.forget_beyond(mark.last_lane);
     }
 
@@ -311,12 +329,14 @@ impl Books {
         if full || std::mem::take(&mut self.accounts_gone) {
             self.forget_accounts();
         }
-        self.untold_changes.extend(differences.changes);
+        self.untold_news.changes.extend(differences.changes);
+        self.untold_news.removed.extend(differences.removed);
+        self.untold_news.abandoned.extend(differences.abandoned);
     }
 
     /// What is new since the last call: lanes and counts that are not as they were told.
     pub(super) fn news(&mut self, conn: &Connection) -> Result<StoreNews> {
-        let mut news = StoreNews { changes: std::mem::take(&mut self.untold_changes), ..StoreNews::default() };
+        let mut news = std::mem::take(&mut self.untold_news);
         let mut strategies = BTreeSet::new();
         for id in self.untold.clone() {
             let Some(lane) = self.lanes.get_mut(&id) else { continue };

@@ -13,6 +13,7 @@ mod operation;
 mod ops;
 mod order;
 mod pace;
+mod payload;
 mod peek;
 mod places;
 mod read;
@@ -34,14 +35,15 @@ use std::time::Duration;
 pub use error::{EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, StoreError};
 
 use crate::model::{
-    Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Quotas, Settlement, StoreNews, Task, TaskId,
-    WallTime,
+    BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Quotas, Settlement, StoreNews,
+    Task, TaskId, WallTime,
 };
 use operation::{Job, Operation, ask};
 use ops::claim::Claim;
 use ops::configure::{Configure, PutSetting};
 use ops::enqueue::Enqueue;
 use ops::ids::{Cancel, Discard, Retry, Selection};
+use ops::notes::{ForgetAbandoned, Keep};
 use ops::respread::Respread;
 use ops::settle::Settle;
 use ops::tidy::Tidy;
@@ -136,6 +138,7 @@ impl Scope {
 #[derive(Clone, Debug)]
 pub struct Store {
     threads: Arc<Threads>,
+    spool: Arc<Path>,
 }
 
 impl Store {
@@ -150,7 +153,7 @@ impl Store {
         listener: impl Listener,
     ) -> Result<(Store, Opening), OpenError> {
         let (threads, opening) = open::open(dir, options, now, seed, listener)?;
-        Ok((Store { threads: Arc::new(threads) }, opening))
+        Ok((Store { threads: Arc::new(threads), spool: places::spool(dir).into() }, opening))
     }
 
     // The writers below take effect in the order in which they are called, whether or not their future is ever polled.
@@ -183,6 +186,26 @@ impl Store {
         now: WallTime,
     ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
         self.write(Settle { settlements, now })
+    }
+
+    /// Keeps a note of a running task for its next attempt, in place of an earlier one.
+    pub fn keep(
+        &self,
+        task: TaskId,
+        backend: BackendName,
+        note: String,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(Keep { task, backend, note })
+    }
+
+    /// What was abandoned under this number has been ended, or never will be.
+    pub fn forget_abandoned(&self, id: i64) -> impl Future<Output = Result<(), StoreError>> + Send + 'static {
+        self.write(ForgetAbandoned { id })
+    }
+
+    /// The folder of the files that tasks carry, each named by its task's id.
+    pub fn spool(&self) -> &Path {
+        &self.spool
     }
 
     /// Takes tasks back: those that are pending or running. How many there were.

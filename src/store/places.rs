@@ -31,6 +31,11 @@ impl Places {
     }
 }
 
+/// Where files lie that tasks carry.
+pub(super) fn spool(dir: &Path) -> PathBuf {
+    dir.join("spool")
+}
+
 /// Remembers across a restart that SQLite found damage, so that the next open checks the whole database.
 #[derive(Debug, Clone)]
 pub(super) struct Suspicion(PathBuf);

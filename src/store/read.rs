@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use super::Scope;
 use super::cursor::CursorKey;
 use super::error::{ReadError, StoreError};
+use super::payload;
 use super::places::Suspicion;
 use super::row::{Phase, failure_from, overrides_from_row};
 use super::sql::{count, id_from, ids_from, strategy_from, wall};
-use crate::model::{Filter, HistoryEntry, Owner, Page, Standing, State, Task, TaskError, TaskId, TaskResult, WallTime};
+use crate::model::{Filter, HistoryEntry, Owner, Page, Standing, State, Task, TaskError, TaskId, WallTime};
 
 /// Rows that one page looks at in one read transaction: an open one keeps the WAL from starting anew.
 const STRETCH: i64 = 10_000;
@@ -251,7 +252,7 @@ fn read_task(conn: &Connection, row: &SqlRow<'_>) -> Result<(i64, Task)> {
         Phase::Running => Standing::Running { started: since(row)? },
         Phase::Done => Standing::Done {
             finished: since(row)?,
-            result: TaskResult { status: row.get(22)?, duplicate: row.get(23)?, body: text(row, 21)? },
+            result: payload::result(row.get(22)?, row.get(23)?, text(row, 21)?),
         },
         Phase::Failed => {
             let error = TaskError { failure: failure_from(row.get(20)?)?, words: text(row, 21)? };

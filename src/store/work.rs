@@ -1,14 +1,15 @@
 //! What one operation works with, and the ways in which a task moves from one state to another.
 
-use rusqlite::{Connection, Result, params};
+use rusqlite::{Connection, OptionalExtension, Result, params};
 
 use super::Options;
 use super::agenda::Agenda;
 use super::books::Books;
+use super::payload;
 use super::row::{Phase, Row, failure_number};
 use super::sql::{clip, column, micros, one_row};
 use super::tally::Tally;
-use crate::model::{State, TaskError, TaskResult, WallTime};
+use crate::model::{Abandoned, BackendName, State, TaskError, TaskResult, WallTime};
 
 /// Words that are kept of one answer, in bytes.
 pub(super) const WORDS: usize = 4096;
@@ -49,10 +50,11 @@ impl Work<'_> {
             "UPDATE task SET state = 2, since = ?2, status = ?3, duplicate = ?4, words = ?5, crashes = 0, payload = NULL
              WHERE seq = ?1",
         )?;
-        let body = clip(&result.body, WORDS);
+        let body = payload::words(result);
         let body = if body.is_empty() { None } else { Some(body) };
         one_row(update.execute(params![row.seq, micros(now), result.status, result.duplicate, body])?)?;
         self.drop_payload(&row)?;
+        self.drop_note(row.seq)?;
         self.moved(&mut row, Phase::Done, now, String::new())?;
         self.agenda.ended(now);
         self.release_dependents(row.seq, now)?;
@@ -109,6 +111,7 @@ impl Work<'_> {
         self.forget_waits(&row)?;
         self.moved(&mut row, phase, now, String::new())?;
         if phase == Phase::Cancelled {
+            self.abandon(row.seq)?;
             self.agenda.ended(now);
         }
         self.rehead(&row, now)?;
@@ -123,11 +126,29 @@ impl Work<'_> {
         Ok(())
     }
 
+    fn drop_note(&self, seq: i64) -> Result<()> {
+        self.conn.prepare_cached("DELETE FROM note WHERE task = ?")?.execute([seq]).map(drop)
+    }
+
+    /// What it had begun at a backend is to be ended there.
+    fn abandon(&mut self, seq: i64) -> Result<()> {
+        let mut take = self.conn.prepare_cached("DELETE FROM note WHERE task = ? RETURNING backend, body")?;
+        let note = take.query_row([seq], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?))).optional()?;
+        let Some((backend, note)) = note else { return Ok(()) };
+        let mut keep = self.conn.prepare_cached("INSERT INTO abandoned (backend, body) VALUES (?, ?)")?;
+        let id = keep.insert([&backend, &note])?;
+        if let Ok(backend) = BackendName::new(&backend) {
+            self.books.abandoned(Abandoned { id, backend, note });
+        }
+        Ok(())
+    }
+
     /// The attempt of a withdrawn task is over: its key goes on.
     pub(super) fn let_go(&mut self, mut row: Row, now: WallTime) -> Result<()> {
         let mut update = self.conn.prepare_cached("UPDATE task SET state = 4 WHERE seq = ?")?;
         one_row(update.execute([row.seq])?)?;
         row.phase = Phase::Cancelled;
+        self.abandon(row.seq)?;
         self.agenda.removed();
         self.rehead(&row, now)
     }
@@ -139,6 +160,8 @@ impl Work<'_> {
         delete("DELETE FROM payload WHERE task = ?")?;
         delete("DELETE FROM history WHERE task = ?")?;
         delete("DELETE FROM request WHERE task = ?")?;
+        self.abandon(row.seq)?;
+        self.books.removed(row.id);
         self.books.note(self.conn, row.account, Tally::of(row), Tally::nothing())?;
         self.agenda.removed();
         Ok(())

@@ -11,7 +11,7 @@ use ferryd::bus::{Bus, BusAddress, Command, Ports};
 use ferryd::model::{
     Access, BatteryFloor, Block, Conditions, Config, Counts, Device, Kind, Limits, ManagerState, Moment, Network,
     NetworkConfig, NetworkNeed, Now, Pause, Power, Quotas, Reason, Status, StoreConfig, StoreNews, Strategy,
-    StrategyName, StrategyStatus, WallTime,
+    StrategyName, StrategyStatus, TaskNews, WallTime,
 };
 use ferryd::store::{Options, Store};
 use tempfile::TempDir;
@@ -51,7 +51,7 @@ impl Faces {
         let (changes, changed) = mpsc::unbounded_channel();
         let news = move |news: StoreNews| {
             for change in news.changes {
-                let _ = changes.send(change);
+                let _ = changes.send(TaskNews::Changed(change));
             }
         };
         let (store, _) = Store::open(dir.path(), options, now().wall, 1, news).expect("a store");
@@ -282,6 +282,7 @@ fn status(config: &Config) -> Status {
         blocked: vec![Reason::Offline],
         next_wake: Some(("task-due", WallTime::from_micros(7))),
         transfers: 0,
+        running: BTreeMap::new(),
         network: Network::none(),
         power: Power::mains(),
         strategies: config.strategies.iter().map(strategy).collect(),

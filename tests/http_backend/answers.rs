@@ -23,7 +23,7 @@ async fn items_arrive_once_and_in_order() {
     let received = server.received();
     assert_eq!(received.len(), 3);
     for (index, (got, sent)) in received.iter().zip(&tasks).enumerate() {
-        assert_eq!((got.id.as_str(), got.payload.as_str()), (sent.id.to_string().as_str(), sent.payload.as_str()));
+        assert_eq!((got.id.as_str(), got.payload.as_str()), (sent.id.to_string().as_str(), sent.payload.json()));
         assert_eq!((got.order, got.applied, got.seen), (index, Some(index), if index == 0 { 1 } else { 2 }));
         assert_eq!((got.device.as_str(), got.strategy.as_str(), got.attempt), ("kiosk-7", "metadata", 1));
         assert_eq!(got.created, 1_700_000_000_000_000);
@@ -158,13 +158,13 @@ async fn where_the_status_is_the_outcome_the_payload_is_the_body() {
     assert_eq!((result.status, results[0].id), (200, task.id));
     assert!(result.body.contains("results"), "what the server said is kept: {}", result.body);
     let received = server.received();
-    assert_eq!(received[0].payload, task.payload.trim());
+    assert_eq!(received[0].payload, task.payload.json().trim());
     assert_eq!(received[0].id, task.id.to_string(), "the Idempotency-Key is the task's id");
 
     for (status, body, kept) in [(201, "made\n", r"made\n"), (204, "", ""), (202, "<p>fine</p>", "<p>fine</p>")] {
         server.behave(Behaviour::fault(Fault::status(status, body)));
         let Answer::Results(results) = attempt(&backend, std::slice::from_ref(&task)).await else { panic!() };
-        let result = TaskResult { status, duplicate: false, body: kept.into() };
+        let result = TaskResult { status, body: kept.into(), ..TaskResult::default() };
         assert_eq!(results[0].outcome, ItemOutcome::Ok(result));
     }
     server.behave(Behaviour::fault(Fault::EndlessBody(200)));

@@ -58,9 +58,9 @@ impl Example {
         let body: Value = serde_json::from_str(self.body).unwrap();
         let claimed = |item: &Value| Claimed {
             id: TaskId::parse(item["id"].as_str().unwrap()).unwrap(),
-            payload: item["payload"].to_string(),
             created: WallTime::from_micros(item["created"].as_u64().unwrap()),
             attempts: u32::try_from(item["attempt"].as_u64().unwrap()).unwrap() - 1,
+            ..task(&item["payload"].to_string())
         };
         body["items"].as_array().unwrap().iter().map(claimed).collect()
     }
@@ -160,7 +160,7 @@ async fn a_bare_payload_is_as_documented() {
     let Answer::Results(results) = attempt(&backend(&config), &[task]).await else { panic!() };
     request.assert_came(&server.log(|log| log.heads().next().cloned()).unwrap());
     assert_eq!(server.received()[0].payload, request.body);
-    let result = TaskResult { status: answer.status(), duplicate: false, body: answer.body.into() };
+    let result = TaskResult { status: answer.status(), duplicate: false, body: answer.body.into(), upload: None };
     assert_eq!(results[0].outcome, ItemOutcome::Ok(result));
 }
 
@@ -225,7 +225,7 @@ async fn a_server_that_is_not_ours_gets_along() {
     assert_eq!(again, [ItemOutcome::Duplicate, rejected, ok.clone(), ItemOutcome::Duplicate]);
     let stored = &python.said()["stored"];
     for (index, task) in batch.iter().enumerate().filter(|(index, _)| *index != 1) {
-        let payload: Value = serde_json::from_str(&task.payload).unwrap();
+        let payload: Value = serde_json::from_str(task.payload.json()).unwrap();
         assert_eq!(stored[task.id.to_string()], payload, "{index}");
     }
 

@@ -2,14 +2,17 @@
 
 use std::net::TcpListener;
 use std::path::Path;
+use std::pin::Pin;
 use std::time::Duration;
 
-use ferryd::backend::{Backend, Request};
+use ferryd::backend::{Backend, Cue, Hands, Keep, Request};
 use ferryd::demo::{Behaviour, Server};
 use ferryd::http::Addresses;
 use ferryd::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, HeaderToken, StrategyName, TaskId, WallTime,
+    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, HeaderToken, Owner, StrategyName, TaskId,
+    WallTime,
 };
+use tokio::sync::watch;
 
 /// Long enough for a busy machine, short enough for a test that hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -35,6 +38,7 @@ pub(crate) fn config(url: &str) -> BackendConfig {
         connect_timeout: PATIENCE,
         read_timeout: PATIENCE,
         request_timeout: PATIENCE,
+        chunk: 1 << 22,
     }
 }
 
@@ -53,9 +57,11 @@ pub(crate) fn backend_in(config: &BackendConfig, credentials: Option<&Path>) -> 
 pub(crate) fn task(payload: &str) -> Claimed {
     Claimed {
         id: TaskId::mint(),
-        payload: payload.to_owned(),
+        owner: Owner(1000),
+        payload: payload.to_owned().into(),
         created: WallTime::from_micros(1_700_000_000_000_000),
         attempts: 0,
+        note: None,
     }
 }
 
@@ -65,5 +71,16 @@ pub(crate) fn tasks(count: usize) -> Vec<Claimed> {
 
 pub(crate) async fn attempt(backend: &Backend, tasks: &[Claimed]) -> Answer {
     let strategy = StrategyName::new("metadata").unwrap();
-    backend.attempt(Request { device: "kiosk-7", strategy: &strategy, tasks }).await
+    let request = Request { device: "kiosk-7", strategy: &strategy, tasks, spool: Path::new("") };
+    let (_, cue) = watch::channel(Cue::GO);
+    backend.attempt(request, Hands { keep: &Forgetful, report: &|_| {}, cue }).await
+}
+
+/// This backend keeps no notes.
+struct Forgetful;
+
+impl Keep for Forgetful {
+    fn keep(&self, _: TaskId, note: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
+        panic!("{note} is to be kept")
+    }
 }

@@ -35,7 +35,7 @@ impl Piece {
             app: "test".to_owned(),
             strategy: StrategyName::new(strategy).expect("a name"),
             overrides: Overrides::default(),
-            payload: format!(r#"{{"n":{number}}}"#),
+            payload: format!(r#"{{"n":{number}}}"#).into(),
             key: None,
             on_existing: OnExisting::Append,
             after: Vec::new(),

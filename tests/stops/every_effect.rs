@@ -293,7 +293,8 @@ fn tasks_out_of_order_are_found_out() {
     let mut server = Server::new(Memory::Honours, |_, _| Weather::Fair);
     let send = |server: &mut Server, attempt, piece: &Piece| {
         let (id, payload) = (piece.task.id, piece.task.payload.clone());
-        let claimed = Claimed { id, payload, created: piece.task.created, attempts: 0 };
+        let claimed =
+            Claimed { id, owner: piece.task.owner, payload, created: piece.task.created, attempts: 0, note: None };
         server.serve(AttemptId(attempt), &[claimed], Now::default());
     };
     send(&mut server, 1, &voyage.pieces[1]);

@@ -36,7 +36,8 @@ fn on_server(piece: &Piece, held: &Held) -> Option<String> {
     if held.applied > wanted {
         return Some(format!("{}: applied {} times instead of {wanted}", name(piece), held.applied));
     }
-    (wanted == 1 && held.payload != piece.task.payload).then(|| format!("{}: arrived as {}", name(piece), held.payload))
+    (wanted == 1 && held.payload != piece.task.payload.json())
+        .then(|| format!("{}: arrived as {}", name(piece), held.payload))
 }
 
 fn in_store(piece: &Piece, held: &Held, task: &Task, stops: u32) -> Vec<String> {
@@ -97,5 +98,5 @@ fn together(pieces: &[Piece], server: &Server) -> Vec<String> {
 
 fn name(piece: &Piece) -> String {
     let key = piece.task.key.as_ref().map(|key| format!(" of key {key}")).unwrap_or_default();
-    format!("task {}{key}", piece.task.payload)
+    format!("task {}{key}", piece.task.payload.json())
 }

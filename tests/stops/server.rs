@@ -150,7 +150,7 @@ impl Server {
         for task in tasks {
             let held = self.held.entry(task.id).or_default();
             if held.payload.is_empty() {
-                held.payload.clone_from(&task.payload);
+                held.payload.replace_range(.., task.payload.json());
             }
         }
         if tasks.iter().any(|task| self.manner(task.id) == Manner::Stumbles) {
@@ -182,7 +182,7 @@ impl Server {
             Manner::Rejects => ItemOutcome::Rejected { reason: "never".to_owned() },
             Manner::Takes | Manner::AsksAgain(_) | Manner::Stumbles => {
                 held.applied += 1;
-                ItemOutcome::Ok(TaskResult { status: 200, duplicate: false, body: String::new() })
+                ItemOutcome::Ok(TaskResult { status: 200, duplicate: false, body: String::new(), upload: None })
             }
         }
     }

@@ -70,10 +70,10 @@ fn documented_results_are_taken_item_by_item_in_the_order_of_the_request() {
         result(1, ok()),
     ]);
     let outcome = judge(answer, &batch(5), Endpoint::Unproven);
-    let duplicate = TaskResult { status: 200, duplicate: true, body: String::new() };
+    let duplicate = TaskResult { status: 200, duplicate: true, body: String::new(), upload: None };
     let fail = |failure, reason| Decision::Fail(TaskError { failure, words: words(reason) });
     let expected = [
-        Decision::Done(TaskResult { status: 200, duplicate: false, body: String::new() }),
+        Decision::Done(TaskResult { status: 200, duplicate: false, body: String::new(), upload: None }),
         Decision::Done(duplicate),
         Decision::Retry { after, error: words("c") },
         fail(Failure::Rejected, "d"),

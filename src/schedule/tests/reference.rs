@@ -402,6 +402,7 @@ fn word_of(answer: &Answer, tasks: usize, proven: bool) -> Word {
         Answer::Untrusted { .. } => Word::Sick(Sick::Tls, none),
         Answer::NoCredential { .. } => Word::Sick(Sick::Auth, none),
         Answer::Cut(_) => Word::Nothing,
+        Answer::Advanced(_) => panic!("the twins carry no files"),
         Answer::Status { code, retry_after, .. } => {
             if [401, 403, 407].contains(code) {
                 Word::Sick(Sick::Auth, none)

@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::model::{
     Access, Answer, AnswerMode, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed, Conditions,
     Config, Connectivity, Device, HeaderToken, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits, LinkType,
-    Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Quotas, Settlement, StoreConfig, Strategy,
-    StrategyName, TaskId, TaskResult, WallTime, World,
+    Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement, StoreConfig,
+    Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
 };
 use crate::schedule::{Effect, Input, Scheduler};
 
@@ -97,6 +97,7 @@ pub(super) fn backend_config(answer: AnswerMode) -> BackendConfig {
         connect_timeout: 10 * SECOND,
         read_timeout: 30 * SECOND,
         request_timeout: 60 * SECOND,
+        chunk: 1 << 22,
     }
 }
 
@@ -146,7 +147,7 @@ pub(super) fn results(tasks: &[TaskId], outcome: &ItemOutcome) -> Answer {
 }
 
 pub(super) fn ok() -> ItemOutcome {
-    ItemOutcome::Ok(TaskResult { status: 200, duplicate: false, body: String::new() })
+    ItemOutcome::Ok(TaskResult { status: 200, duplicate: false, body: String::new(), upload: None })
 }
 
 /// Where a row of the in-memory store stands.
@@ -223,7 +224,14 @@ impl MemoryStore {
             .map(|(_, id)| {
                 let task = self.find(id);
                 task.row = Row::Running;
-                Claimed { id, payload: "{}".to_owned(), created: task.due, attempts: task.attempts }
+                Claimed {
+                    id,
+                    owner: Owner(0),
+                    payload: "{}".to_owned().into(),
+                    created: task.due,
+                    attempts: task.attempts,
+                    note: None,
+                }
             })
             .collect()
     }
@@ -242,6 +250,7 @@ impl MemoryStore {
                     task.due = *due;
                     task.attempts += 1;
                 }
+                Settlement::Advanced { due, .. } => (task.row, task.due, task.attempts) = (Row::Pending, *due, 0),
                 Settlement::Release { .. } => task.row = Row::Pending,
                 Settlement::Failed(_) => task.row = Row::Failed,
             }

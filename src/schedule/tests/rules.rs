@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::rig::*;
 use crate::model::{
     Answer, AnswerMode, AttemptId, Claimed, Cut, Failure, ItemOutcome, ItemResult, LaneId, LaneSummary, Network,
-    Overrides, Pause, Power, Settlement, TaskError, TaskId, WallTime, World,
+    Overrides, Owner, Pause, Power, Settlement, TaskError, TaskId, WallTime, World,
 };
 use crate::schedule::{Control, Effect, Input, Scheduler, Wake};
 
@@ -380,7 +380,14 @@ impl Alone {
 }
 
 fn claimed(id: TaskId) -> Claimed {
-    Claimed { id, payload: "{}".to_owned(), created: WallTime::default(), attempts: 0 }
+    Claimed {
+        id,
+        owner: Owner(0),
+        payload: "{}".to_owned().into(),
+        created: WallTime::default(),
+        attempts: 0,
+        note: None,
+    }
 }
 
 fn released(ids: &[u64]) -> Effect {

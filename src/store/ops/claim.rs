@@ -4,6 +4,7 @@ use rusqlite::{Connection, Result, params};
 
 use super::super::error::StoreError;
 use super::super::operation::{Fault, Operation};
+use super::super::payload;
 use super::super::row::{Phase, Row};
 use super::super::sql::{column, micros, one_row, wall};
 use super::super::tally::Tally;
@@ -66,15 +67,18 @@ impl Claim {
 /// are looked at.
 fn next(conn: &Connection, lane: LaneId, limit: usize, now: WallTime) -> Result<Vec<(Row, Claimed)>> {
     conn.prepare_cached(&format!(
-        "SELECT {}, coalesce(payload, (SELECT body FROM payload WHERE payload.task = seq)), created
+        "SELECT {}, coalesce(payload, (SELECT body FROM payload WHERE payload.task = seq)), created,
+                (SELECT body FROM note WHERE note.task = seq)
          FROM task INDEXED BY ready WHERE lane = ? AND state = 0 AND behind = 0 AND deps = 0 AND due <= ?
          ORDER BY due, seq LIMIT ?",
         Row::COLUMNS
     ))?
     .query_map(params![lane.0, micros(now), column(limit as u64)], |columns| {
         let row = Row::read(columns)?;
-        let (payload, created) = (columns.get(Row::WIDTH)?, wall(columns.get(Row::WIDTH + 1)?));
-        let claimed = Claimed { id: row.id, payload, created, attempts: row.attempts };
+        let (text, created) = (columns.get(Row::WIDTH)?, wall(columns.get(Row::WIDTH + 1)?));
+        let payload = payload::from_text(text).ok_or(rusqlite::Error::InvalidQuery)?;
+        let note = columns.get(Row::WIDTH + 2)?;
+        let claimed = Claimed { id: row.id, owner: row.owner, payload, created, attempts: row.attempts, note };
         Ok((row, claimed))
     })?
     .collect()

@@ -5,6 +5,7 @@ use rusqlite::{OptionalExtension, Result, params};
 use super::super::error::{EnqueueError, Holder, Quota};
 use super::super::operation::{Fault, Operation};
 use super::super::order::{first_pending, is_occupied};
+use super::super::payload;
 use super::super::row::{Phase, Row};
 use super::super::sql::{column, ids_column, micros};
 use super::super::tally::Tally;
@@ -29,7 +30,7 @@ impl Operation for Enqueue {
     }
 
     fn weight(&self) -> usize {
-        self.tasks.iter().map(|task| task.payload.len()).sum()
+        self.tasks.iter().map(|task| task.payload.json().len()).sum()
     }
 
     fn run(&self, work: &mut Work<'_>) -> Result<Vec<Enqueued>, Fault<EnqueueError>> {
@@ -89,7 +90,7 @@ fn cancel_pending(work: &mut Work<'_>, new: &NewTask, key: &str) -> Result<()> {
 fn check_quotas(work: &mut Work<'_>, new: &NewTask) -> Result<(), Fault<EnqueueError>> {
     let quotas = work.options.quotas;
     let (owner, app) = work.books.usage(work.conn, new.owner, &new.app)?;
-    let size = column(new.payload.len() as u64);
+    let size = column(new.payload.size());
     let whole = || Holder::Owner(new.owner);
     let part = || Holder::App(new.owner, new.app.clone());
     let full = |holder, what, limit| Err(Fault::Refused(EnqueueError::QueueFull { holder, what, limit }));
@@ -188,7 +189,7 @@ fn insert(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<Row> {
         crashes: 0,
         due: micros(new.created),
         expires: new.expires.map(micros),
-        size: column(new.payload.len() as u64),
+        size: column(new.payload.size()),
         key: new.key.clone(),
         after: new.after.clone(),
     };
@@ -199,7 +200,7 @@ fn insert(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<Row> {
 
 fn write(work: &Work<'_>, new: &NewTask, row: &Row) -> Result<()> {
     let tags = if new.tags.is_empty() { None } else { Some(serde_json::Value::from(new.tags.clone()).to_string()) };
-    let beside = row.size > INLINE;
+    let (beside, text) = (row.size > INLINE, payload::to_text(&new.payload));
     let mut insert = work.conn.prepare_cached(
         "INSERT INTO task (seq, id, owner, account, lane, behind, deps, created, due, expires, size, payload, key, tags,
                            after)
@@ -217,14 +218,14 @@ fn write(work: &Work<'_>, new: &NewTask, row: &Row) -> Result<()> {
         row.due,
         row.expires,
         row.size,
-        if beside { None } else { Some(&new.payload) },
+        if beside { None } else { Some(&text) },
         row.key,
         tags,
         ids_column(&row.after),
     ])?;
     if beside {
         let mut insert = work.conn.prepare_cached("INSERT INTO payload (task, body) VALUES (?, ?)")?;
-        insert.execute(params![row.seq, new.payload])?;
+        insert.execute(params![row.seq, text])?;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@ pub(super) mod claim;
 pub(super) mod configure;
 pub(super) mod enqueue;
 pub(super) mod ids;
+pub(super) mod notes;
 pub(super) mod recover;
 pub(super) mod request;
 pub(super) mod respread;

@@ -2,6 +2,7 @@
 
 use rusqlite::{OptionalExtension, Result, params};
 
+use super::super::payload;
 use super::super::sql::{id_from, micros};
 use super::super::work::Work;
 use crate::model::{NewTask, Owner, TaskId};
@@ -41,7 +42,7 @@ pub(super) fn remember(work: &Work<'_>, new: &NewTask, task: i64) -> Result<()> 
 pub(super) fn content(new: &NewTask) -> [u8; 16] {
     let mut hash = Fnv(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d);
     hash.text(new.strategy.as_str());
-    hash.text(&new.payload);
+    hash.text(&payload::to_text(&new.payload));
     hash.option(new.key.as_deref());
     hash.option(new.overrides.network.map(|need| need.as_str()));
     hash.option(new.overrides.charging.map(|charging| if charging { "yes" } else { "no" }));

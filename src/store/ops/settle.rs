@@ -49,7 +49,9 @@ fn settle(work: &mut Work<'_>, row: Row, settlement: &Settlement, now: WallTime)
 fn note_arrival(work: &mut Work<'_>, row: &Row, settlement: &Settlement, now: WallTime) -> Result<()> {
     match settlement {
         Settlement::Done(_) => work.note_history(row.seq, now, "arrived-after-cancel", ""),
-        Settlement::Retry { .. } | Settlement::Release { .. } | Settlement::Failed(_) => Ok(()),
+        Settlement::Retry { .. } | Settlement::Advanced { .. } | Settlement::Release { .. } | Settlement::Failed(_) => {
+            Ok(())
+        }
     }
 }
 
@@ -59,6 +61,11 @@ fn settle_running(work: &mut Work<'_>, mut row: Row, settlement: &Settlement, no
         Settlement::Retry { due, error } => {
             work.note_history(row.seq, now, "retry", error)?;
             let how = Return { due: micros(*due), attempts: row.attempts + 1, crashes: 0, error };
+            work.comes_back(row, &how, now)
+        }
+        Settlement::Advanced { due, error } => {
+            work.note_history(row.seq, now, "advanced", error)?;
+            let how = Return { due: micros(*due), attempts: 0, crashes: 0, error };
             work.comes_back(row, &how, now)
         }
         Settlement::Release { cause } => {

@@ -52,7 +52,7 @@ fn small_options() -> Options {
 }
 
 fn large() -> NewTask {
-    NewTask { payload: "1".repeat(60_000), ..task() }
+    NewTask { payload: "1".repeat(60_000).into(), ..task() }
 }
 
 #[test]

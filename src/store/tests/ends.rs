@@ -166,7 +166,7 @@ fn apps_that_have_nothing_any_more_are_forgotten() {
 #[test]
 fn a_payload_goes_when_nobody_can_ask_for_it_any_more() {
     let rig = Rig::new();
-    let large = || NewTask { payload: "1".repeat(5000), ..task() };
+    let large = || NewTask { payload: "1".repeat(5000).into(), ..task() };
     let [finished, cancelled, withdrawn, failed] = [(); 4].map(|()| rig.add(large()));
     rig.claim(9, START);
     rig.settle(cancelled, release(), START);
@@ -176,6 +176,6 @@ fn a_payload_goes_when_nobody_can_ask_for_it_any_more() {
     rig.settle(failed, rejected(), START);
     assert_eq!(rows(&rig, "payload"), 1);
     wait(rig.store.retry(Scope::All, vec![failed], START)).unwrap();
-    assert_eq!(wait(rig.store.claim(LaneId(1), 9, START)).unwrap()[0].payload.len(), 5000);
+    assert_eq!(wait(rig.store.claim(LaneId(1), 9, START)).unwrap()[0].payload.size(), 5000);
     assert_eq!(rig.get(finished).size, 5000);
 }

@@ -45,7 +45,7 @@ fn a_repeated_request_adds_nothing_and_another_one_under_its_name_is_a_conflict(
 
     let wifi = Overrides { network: Some(NetworkNeed::Wifi), ..Overrides::default() };
     let others = [
-        NewTask { payload: "2".to_owned(), ..asked() },
+        NewTask { payload: "2".to_owned().into(), ..asked() },
         NewTask { strategy: strategy("analytics"), ..asked() },
         NewTask { key: Some(String::new()), ..asked() },
         NewTask { overrides: wifi, ..asked() },
@@ -113,7 +113,7 @@ fn a_batch_is_added_whole_or_not_at_all() {
 fn quotas_hold_for_the_owner_and_half_of_them_for_an_app() {
     let quotas = Quotas { tasks: 5, bytes: 100, subscribers: 16 };
     let rig = Rig::with(Options { quotas, ..options() });
-    let of = |app: &str, size: usize| NewTask { app: app.to_owned(), payload: "1".repeat(size), ..task() };
+    let of = |app: &str, size: usize| NewTask { app: app.to_owned(), payload: "1".repeat(size).into(), ..task() };
     let refusal = |tasks: Vec<NewTask>| batch(&rig, tasks).unwrap_err().to_string();
     assert_eq!(
         refusal(vec![of("a", 51)]),

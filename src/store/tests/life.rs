@@ -14,7 +14,7 @@ fn a_task_keeps_all_that_it_was_given() {
             charging: Some(true),
             min_battery: BatteryFloor::new(30),
         },
-        payload: "\"x\"".repeat(2000),
+        payload: "\"x\"".repeat(2000).into(),
         key: Some("k\n".to_owned()),
         after: vec![first],
         tags: vec!["a".to_owned(), "b,\"c".to_owned()],
@@ -45,7 +45,17 @@ fn a_task_keeps_all_that_it_was_given() {
     assert_eq!(rig.claim(1, START), [first]);
     rig.settle(first, done(), START);
     let claimed = wait(rig.store.claim(LaneId(2), 5, START)).unwrap();
-    assert_eq!(claimed, [Claimed { id, payload: "\"x\"".repeat(2000), created: START, attempts: 0 }]);
+    assert_eq!(
+        claimed,
+        [Claimed {
+            id,
+            owner: Owner(1000),
+            payload: "\"x\"".repeat(2000).into(),
+            created: START,
+            attempts: 0,
+            note: None
+        }]
+    );
 }
 
 #[test]
@@ -72,7 +82,7 @@ fn each_settlement_leaves_the_task_as_it_says_and_no_other_task() {
     assert_eq!(rig.claim(9, START).len(), 5);
     rig.settle(other, release(), START);
     let later = START + seconds(3);
-    let result = TaskResult { status: 201, duplicate: true, body: "thanks".to_owned() };
+    let result = TaskResult { status: 201, duplicate: true, body: "thanks".to_owned(), upload: None };
     let settlements = [
         Settlement::Done(result.clone()),
         retry_at(START + seconds(60)),
@@ -190,7 +200,7 @@ fn what_waits_is_one_commit_and_one_news_and_an_operation_that_cannot_be_done_ha
     let before = news.recv().unwrap();
     assert_eq!(before.changes.len(), 1);
 
-    let twice = store.enqueue(vec![NewTask { payload: "2".to_owned(), ..first.clone() }]);
+    let twice = store.enqueue(vec![NewTask { payload: "2".to_owned().into(), ..first.clone() }]);
     let others: Vec<_> = (0..9).map(|_| store.enqueue(vec![task()])).collect();
     let claimed = store.claim(LaneId(1), 99, START);
     go_on.send(()).unwrap();
@@ -200,7 +210,7 @@ fn what_waits_is_one_commit_and_one_news_and_an_operation_that_cannot_be_done_ha
         wait(other).unwrap();
     }
     let claimed = wait(claimed).unwrap();
-    assert_eq!((claimed.len(), claimed[0].payload.as_str()), (10, first.payload.as_str()));
+    assert_eq!((claimed.len(), &claimed[0].payload), (10, &first.payload));
     let gathered = news.recv().unwrap();
     assert_eq!(gathered.changes.len(), 9 + 10);
     assert_eq!(gathered.lanes.len(), 1);

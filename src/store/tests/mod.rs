@@ -169,7 +169,7 @@ fn task() -> NewTask {
         app: "org.example.Notes".to_owned(),
         strategy: strategy("metadata"),
         overrides: Overrides::default(),
-        payload: r#"{"note":1}"#.to_owned(),
+        payload: r#"{"note":1}"#.to_owned().into(),
         key: None,
         on_existing: OnExisting::Append,
         after: Vec::new(),
@@ -193,7 +193,7 @@ fn strategy(name: &str) -> StrategyName {
 }
 
 fn done() -> Settlement {
-    Settlement::Done(TaskResult { status: 200, duplicate: false, body: String::new() })
+    Settlement::Done(TaskResult { status: 200, duplicate: false, body: String::new(), upload: None })
 }
 
 fn retry_at(due: WallTime) -> Settlement {

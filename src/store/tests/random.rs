@@ -73,7 +73,7 @@ impl Driver {
         NewTask {
             owner: Owner(self.random.u32(0..2)),
             app: app.unwrap_or_default(),
-            payload: self.random.u32(0..2).to_string(),
+            payload: self.random.u32(0..2).to_string().into(),
             on_existing: OnExisting::ALL[self.random.usize(0..10).min(9) / 4],
             key,
             request_id,

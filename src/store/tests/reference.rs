@@ -155,6 +155,9 @@ impl Reference {
             (Now::Running, Settlement::Retry { due, .. }) => {
                 (entry.now, entry.due, entry.attempts) = (Now::Pending, *due, entry.attempts + 1);
             }
+            (Now::Running, Settlement::Advanced { due, .. }) => {
+                (entry.now, entry.due, entry.attempts) = (Now::Pending, *due, 0);
+            }
             (Now::Running, Settlement::Release { .. }) => entry.now = Now::Pending,
             (Now::Running, Settlement::Failed(error)) => entry.now = Now::Failed(error.failure),
             (Now::Pending | Now::Done | Now::Failed(_) | Now::Cancelled, _) => {}
