@@ -7,13 +7,14 @@ mod tus;
 
 use std::path::Path;
 use std::pin::Pin;
+use std::time::Duration;
 
 use tokio::sync::watch;
 
 use self::http::HttpBackend;
 use self::tus::TusBackend;
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig, BackendKind, BackendName, Claimed, StrategyName, TaskId, Transfer};
+use crate::model::{Answer, BackendConfig, BackendKind, BackendName, Claimed, Cut, StrategyName, TaskId, Transfer};
 
 /// What an attempt sends.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +123,10 @@ impl Backend {
     /// Makes one attempt. Dropping the future closes its connection.
     pub async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
         let answer = match &self.kind {
-            Kind::Http(http) => http.attempt(request).await,
+            Kind::Http(http) => tokio::select! {
+                answer = http.attempt(request) => answer,
+                () = lost_for_good(hands.cue) => Answer::Cut(Cut::Link),
+            },
             Kind::Tus(tus) => tus.attempt(request, hands).await,
         };
         let (backend, strategy, tasks) = (&self.name, request.strategy, request.tasks.len());
@@ -150,6 +154,19 @@ impl Backend {
             Kind::Tus(tus) => tus.client(),
         }
     }
+}
+
+/// How long what was on its way before a link came back has to show that it still is: TCP tries again on its own, but
+/// after seconds of silence only seconds later.
+const STILL_ON_ITS_WAY: Duration = Duration::from_millis(100);
+
+/// Resolves when the link came back and an answer should have come.
+async fn lost_for_good(mut cue: watch::Receiver<Cue>) {
+    if cue.wait_for(|cue| cue.link_ups > 0).await.is_err() {
+        // The loop has ended, and with it the attempt.
+        std::future::pending::<()>().await;
+    }
+    tokio::time::sleep(STILL_ON_ITS_WAY).await;
 }
 
 /// An answer in a line of the log: what the server handed back for tasks that are done is their owners' alone.

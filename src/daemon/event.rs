@@ -37,6 +37,13 @@ pub(crate) enum Event {
         /// What it brought.
         answer: Answer,
     },
+    /// A backend was told of a cancelled upload.
+    Abandoned {
+        /// The store's number of it.
+        id: i64,
+        /// What the backend said.
+        answer: Answer,
+    },
     /// How these tasks were left could not be written.
     Unsettled {
         /// What is still to be written.

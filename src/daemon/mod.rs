@@ -1,5 +1,6 @@
 //! Floor 3: the daemon itself. One loop owns the core and all that it decides; everything else sends it events.
 
+mod abandoned;
 mod arguments;
 mod attempts;
 mod event;

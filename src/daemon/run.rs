@@ -8,13 +8,15 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
+use super::abandoned::AbandonedUploads;
 use super::attempts::Attempts;
 use super::event::{Event, Signal};
 use super::pauses::Pauses;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Status, StoreNews, TaskNews, Transfer, World,
+    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Status, StoreNews, TaskNews, Transfer,
+    World,
 };
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
@@ -48,6 +50,7 @@ pub(super) struct Daemon {
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) abandoned: AbandonedUploads,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -137,9 +140,14 @@ impl Daemon {
             }
             Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
+                let answered = matches!(answer, Answer::Results(_));
                 self.attempts.finished(attempt, &answer);
                 self.core.handle(Input::Finished { attempt, answer }, now);
+                if answered {
+                    self.tell_abandoned();
+                }
             }
+            Event::Abandoned { id, answer } => self.told_abandoned(id, &answer),
             Event::Unsettled { settlements, error } => {
                 error!(%error, tasks = settlements.len(), "writing how tasks ended; trying again");
                 self.unwritten -= 1;
@@ -177,6 +185,9 @@ impl Daemon {
             self.wiring.tell(TaskNews::Changed(change));
         }
         self.core.handle(Input::Lanes(news.lanes), now);
+        if !news.abandoned.is_empty() {
+            self.abandon(news.abandoned);
+        }
         self.publish(now);
     }
 
@@ -211,6 +222,7 @@ impl Daemon {
             }
         }
         self.core.handle(Input::World(self.world.clone()), now);
+        self.tell_abandoned();
     }
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
 
+use super::abandoned::AbandonedUploads;
 use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::event::Event;
@@ -119,6 +120,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         status,
+        abandoned: AbandonedUploads::new(),
         unwritten: 0,
         unclaimed: 0,
     };
@@ -217,6 +219,7 @@ impl Daemon {
         self.core.handle(Input::World(self.world.clone()), now);
         self.core.handle(Input::Lanes(opening.news.lanes), now);
         self.core.handle(Input::TidyAt(opening.news.tidy_at.flatten()), now);
+        self.abandon(opening.news.abandoned);
     }
 
     /// Reads the configuration anew. A bad one is refused whole and changes nothing.

@@ -1,10 +1,11 @@
 //! A claim under way and the attempt made of it.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::backend::Role;
 use crate::model::{
-    AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Network, Reason, Strategy, TaskId, World,
+    AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Reason, Strategy, TaskId, World,
 };
 
 /// A claim that the store has not answered yet.
@@ -35,6 +36,23 @@ pub(super) struct Attempt {
     pub(super) route: Route,
     /// We asked for its end.
     pub(super) cut: Option<Cut>,
+    /// The link is away: since when.
+    pub(super) away: Option<Moment>,
+    /// It was told to begin no new chunk.
+    pub(super) held: bool,
+}
+
+/// What a world means for an attempt that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It goes on.
+    GoesOn,
+    /// It goes on, over the link that was away.
+    LinkBack,
+    /// It waits for its link.
+    Waits,
+    /// It must end.
+    Ends(Cut),
 }
 
 /// The way that an attempt's bytes took when it started.
@@ -62,14 +80,19 @@ impl Attempt {
         self.tasks.iter().map(|(id, _)| *id).collect()
     }
 
-    /// Why it cannot go on in this world, if so.
-    pub(super) fn hindered_by(&self, world: &World) -> Option<Cut> {
-        let network = world.networks.get(&self.backend);
-        if network.is_none_or(|network| self.route.is_lost_in(network)) {
-            return Some(Cut::Link);
-        }
+    /// What this world means for it. A link that went away is waited for during `grace`; what comes back as another
+    /// link, or with another address, is not the same.
+    pub(super) fn fate_in(&self, world: &World, now: Moment, grace: Duration) -> Fate {
+        let network = world.networks.get(&self.backend).filter(|network| network.connected);
         let missing: Vec<Reason> = super::blocked(&self.conditions, network, world);
-        (!missing.is_empty()).then_some(Cut::Condition)
+        match network {
+            Some(network) if self.route.is_lost_in(network) => Fate::Ends(Cut::Link),
+            None if now >= self.away.unwrap_or(now) + grace => Fate::Ends(Cut::Link),
+            None if missing.iter().all(|reason| *reason == Reason::Offline) => Fate::Waits,
+            _ if !missing.is_empty() => Fate::Ends(Cut::Condition),
+            _ if self.away.is_some() => Fate::LinkBack,
+            _ => Fate::GoesOn,
+        }
     }
 }
 

@@ -105,6 +105,18 @@ pub enum Effect {
         /// Why.
         cut: Cut,
     },
+    /// Let an attempt begin no new chunk of its file, or let it go on.
+    Hold {
+        /// Which.
+        attempt: AttemptId,
+        /// Whether it is to wait.
+        hold: bool,
+    },
+    /// The link that an attempt waited for is back: what it had on its way may be lost.
+    LinkBack {
+        /// Which.
+        attempt: AttemptId,
+    },
     /// Write how tasks were left, all in one transaction.
     Settle(Vec<(TaskId, Settlement)>),
     /// Let the store fail what expired and prune what is old.
@@ -122,6 +134,8 @@ pub enum Wake {
     BackendProbe,
     /// A pause ends.
     PauseEnds,
+    /// A lost link has been away for as long as an attempt waits for it.
+    LinkGrace,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -135,6 +149,7 @@ impl Wake {
             Self::TaskDue => "task-due",
             Self::BackendProbe => "backend-probe",
             Self::PauseEnds => "pause-ends",
+            Self::LinkGrace => "link-grace",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

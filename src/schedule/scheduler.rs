@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Claim, Route, counted};
+use super::attempt::{Attempt, Claim, Fate, Route, counted};
 use super::backend::Backend;
 use super::backoff;
 use super::choose::{Candidate, choose};
@@ -16,7 +16,7 @@ use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake};
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Config, Cut, Failure, LaneId, LaneSummary, Moment, Now, Reason,
+    Answer, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now, Reason,
     Settlement, TaskError, TaskId, WallTime, World,
 };
 
@@ -89,10 +89,11 @@ impl Scheduler {
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
         }
-        self.cut_hindered();
+        self.judge_attempts(now);
         self.look(now);
         self.tidy(now);
         self.effects.extend(self.unsettled.due(now));
+        self.hold_files();
         self.undecided = Some(now);
     }
 
@@ -221,6 +222,8 @@ impl Scheduler {
             withdrawn: BTreeSet::new(),
             route: Route::of(network),
             cut: None,
+            away: None,
+            held: false,
         };
         if started.backend != claim.backend || tasks.len() > policy.limit || !self.may_go(claim.lane, now) {
             return self.release(tasks.iter());
@@ -248,6 +251,8 @@ impl Scheduler {
         let answer = match (attempt.cut, answer) {
             // The connection broke while we were about to break it: the same cause, not an outage.
             (Some(cut), Answer::Unreachable { .. }) => Answer::Cut(cut),
+            // Nobody can be reached while the link is away.
+            (None, Answer::Unreachable { .. }) if attempt.away.is_some() => Answer::Cut(Cut::Link),
             (_, answer) => answer,
         };
         let endpoint = self.backends.get(&attempt.backend).map_or(Endpoint::Unproven, Backend::endpoint);
@@ -289,18 +294,39 @@ impl Scheduler {
         }
     }
 
-    /// Ends attempts that this world does not allow to go on.
-    fn cut_hindered(&mut self) {
-        for (id, attempt) in &mut self.attempts {
-            let cause = match &self.world {
-                _ if attempt.cut.is_some() => None,
-                _ if self.stopping => Some(Cut::Shutdown),
-                Some(world) => attempt.hindered_by(world),
-                None => None,
+    /// Ends attempts that this world does not allow to go on, and notes which of them wait for their link.
+    fn judge_attempts(&mut self, now: Now) {
+        let grace = self.config.network.link_grace;
+        for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.cut.is_none()) {
+            let fate = match &self.world {
+                _ if self.stopping => Fate::Ends(Cut::Shutdown),
+                Some(world) => attempt.fate_in(world, now.moment, grace),
+                None => Fate::GoesOn,
             };
-            if let Some(cut) = cause {
-                attempt.cut = Some(cut);
-                self.effects.push_back(Effect::Abort { attempt: *id, cut });
+            match fate {
+                Fate::GoesOn => {}
+                Fate::Waits => attempt.away = attempt.away.or(Some(now.moment)),
+                Fate::LinkBack => {
+                    attempt.away = None;
+                    self.effects.push_back(Effect::LinkBack { attempt: *id });
+                }
+                Fate::Ends(cut) => {
+                    attempt.cut = Some(cut);
+                    self.effects.push_back(Effect::Abort { attempt: *id, cut });
+                }
+            }
+        }
+    }
+
+    /// While something more urgent runs, and while the link is away, no file begins a new chunk.
+    fn hold_files(&mut self) {
+        let most_urgent = self.attempts.values().map(|attempt| attempt.strategy.priority).min();
+        let files = |(_, attempt): &(&AttemptId, &mut Attempt)| attempt.strategy.kind == Kind::File;
+        for (id, attempt) in self.attempts.iter_mut().filter(files) {
+            let hold = attempt.away.is_some() || most_urgent.is_some_and(|most| most < attempt.strategy.priority);
+            if hold != attempt.held {
+                attempt.held = hold;
+                self.effects.push_back(Effect::Hold { attempt: *id, hold });
             }
         }
     }

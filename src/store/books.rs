@@ -9,8 +9,8 @@ use super::row::{Row, overrides_from_row};
 use super::sql::{count, one_row, strategy_from, wall};
 use super::tally::{Tally, Usage};
 use crate::model::{
-    Abandoned, Counts, CountsByStrategy, LaneId, LaneSummary, Overrides, Owner, State, StoreNews, StrategyName,
-    TaskChange, TaskId, WallTime,
+    Abandoned, BackendName, Counts, CountsByStrategy, LaneId, LaneSummary, Overrides, Owner, State, StoreNews,
+    StrategyName, TaskChange, TaskId, WallTime,
 };
 
 /// Accounts and owners that are remembered between transactions; beyond, they are read again.
@@ -81,6 +81,18 @@ pub(super) struct Books {
 }
 
 impl Books {
+    /// What earlier runs left to be ended at backends.
+    fn load_abandoned(&mut self, conn: &Connection) -> Result<()> {
+        let mut statement = conn.prepare("SELECT id, backend, body FROM abandoned")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            if let Ok(backend) = BackendName::new(&row.get::<_, String>(1)?) {
+                self.untold_news.abandoned.push(Abandoned { id: row.get(0)?, backend, note: row.get(2)? });
+            }
+        }
+        Ok(())
+    }
+
     /// Reads the lanes and their sums.
     pub(super) fn load(conn: &Connection) -> Result<Self> {
         let mut books = Self::default();
@@ -109,6 +121,7 @@ impl Books {
         }
         books.last_lane = books.lanes.keys().next_back().copied();
         books.untold = books.lanes.keys().copied().collect();
+        books.load_abandoned(conn)?;
         Ok(books)
     }
 

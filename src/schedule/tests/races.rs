@@ -184,6 +184,9 @@ impl Race {
                 }
                 self.work.push(Work::Settle(settled));
             }
+            Effect::Hold { attempt, .. } | Effect::LinkBack { attempt } => {
+                assert!(self.running.contains_key(&attempt), "{attempt:?} does not run");
+            }
             Effect::Tidy | Effect::Announce => {}
         }
     }

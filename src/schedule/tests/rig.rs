@@ -281,6 +281,8 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
+    pub(super) held: Vec<(AttemptId, bool)>,
+    pub(super) linked: Vec<AttemptId>,
     pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
     pub(super) settled: Vec<(TaskId, Settlement)>,
     pub(super) claims: Vec<(LaneId, usize)>,
@@ -335,6 +337,8 @@ impl Rig {
                 self.log.started.push((attempt, strategy, ids));
             }
             Effect::Abort { attempt, cut } => self.log.aborted.push((attempt, cut)),
+            Effect::Hold { attempt, hold } => self.log.held.push((attempt, hold)),
+            Effect::LinkBack { attempt } => self.log.linked.push(attempt),
             Effect::Settle(settlements) => {
                 self.store.settle(&settlements);
                 self.log.settled.extend(settlements);

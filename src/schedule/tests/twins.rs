@@ -253,7 +253,7 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
-            Wake::PauseEnds | Wake::Tidy | Wake::SettleAgain => {}
+            Wake::PauseEnds | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
         }
     }
 

@@ -1,0 +1,109 @@
+//! Files on their way: what is more urgent goes first, a short cut of the link is waited for, and what has come further
+//! counts nothing.
+
+use std::time::Duration;
+
+use super::rig::{Rig, config, wifi, world};
+use crate::model::{Answer, AttemptId, Config, Cut, Network, Settlement};
+use crate::schedule::{Input, Wake};
+
+const GRACE: Duration = Duration::from_secs(3);
+
+fn patient() -> Config {
+    let mut config = config();
+    config.network.link_grace = GRACE;
+    config
+}
+
+#[test]
+fn no_file_begins_a_chunk_while_something_more_urgent_runs() {
+    let mut rig = Rig::online(config());
+    rig.enqueue("photo", 2);
+    let photos: Vec<AttemptId> = rig.running.keys().copied().collect();
+    assert_eq!((photos.len(), rig.log.held.len()), (2, 0), "two files at once, nothing in their way");
+    rig.enqueue("metadata", 1);
+    assert_eq!(rig.running.len(), 3, "the third slot is free for it at once");
+    assert_eq!(rig.log.held, [(photos[0], true), (photos[1], true)]);
+    let metadata = *rig.running.keys().next_back().expect("it runs");
+    let tasks = rig.running[&metadata].clone();
+    rig.finish(metadata, super::rig::results(&tasks, &super::rig::ok()));
+    assert_eq!(rig.log.held[2..], [(photos[0], false), (photos[1], false)]);
+    rig.enqueue("analytics", 1);
+    assert_eq!(rig.log.held.len(), 4, "what is less urgent is in nobody's way");
+}
+
+#[test]
+fn a_link_that_comes_back_in_time_cuts_nothing() {
+    let mut rig = Rig::online(patient());
+    rig.enqueue("photo", 1);
+    let (photo, _) = rig.first_running();
+    rig.feed(Input::World(world(&Network::none())));
+    assert_eq!((rig.log.aborted.len(), rig.log.held.as_slice()), (0, [(photo, true)].as_slice()));
+    assert_eq!(rig.core.poll_timeout(), Some((rig.now.moment + GRACE, Wake::LinkGrace)));
+    rig.pass(GRACE - Duration::from_millis(1));
+    rig.feed(Input::World(world(&wifi())));
+    assert_eq!((rig.log.aborted.len(), rig.log.linked.as_slice()), (0, [photo].as_slice()));
+    assert_eq!(rig.log.held, [(photo, true), (photo, false)]);
+    assert_eq!(rig.core.poll_timeout(), None);
+}
+
+#[test]
+fn a_link_that_stays_away_cuts_when_the_grace_is_over() {
+    let mut rig = Rig::online(patient());
+    rig.enqueue("metadata", 1);
+    let (attempt, tasks) = rig.first_running();
+    rig.feed(Input::World(world(&Network::none())));
+    rig.pass(GRACE);
+    rig.feed(Input::Woken);
+    assert_eq!(rig.log.aborted, [(attempt, Cut::Link)]);
+    rig.answer(Answer::Cut(Cut::Link));
+    assert!(matches!(&rig.log.settled[..], [(id, Settlement::Release { .. })] if *id == tasks[0]));
+}
+
+#[test]
+fn another_address_or_interface_cuts_at_once_also_after_a_while_without_any() {
+    let readdressed = Network { subnet: "10.9.9.0/24".to_owned(), ..wifi() };
+    let elsewhere = Network { interface: "wlan7".to_owned(), ..wifi() };
+    for other in [readdressed, elsewhere] {
+        for away in [false, true] {
+            let mut rig = Rig::online(patient());
+            rig.enqueue("photo", 1);
+            let (photo, _) = rig.first_running();
+            if away {
+                rig.feed(Input::World(world(&Network::none())));
+            }
+            rig.feed(Input::World(world(&other)));
+            assert_eq!((&rig.log.aborted[..], rig.log.linked.len()), ([(photo, Cut::Link)].as_slice(), 0));
+        }
+    }
+}
+
+#[test]
+fn nobody_is_to_blame_for_being_out_of_reach_while_the_link_is_away() {
+    let mut rig = Rig::online(patient());
+    rig.enqueue("metadata", 1);
+    rig.feed(Input::World(world(&Network::none())));
+    rig.answer(Answer::Unreachable { words: "network is unreachable".to_owned() });
+    rig.feed(Input::World(world(&wifi())));
+    assert_eq!(rig.running.len(), 1, "it goes again at once: the backend is not taken for being down");
+}
+
+#[test]
+fn what_has_come_further_counts_nothing_and_starts_counting_anew() {
+    let mut rig = Rig::online(config());
+    rig.enqueue("photo", 1);
+    let busy = || Answer::Status { code: 500, words: "busy".to_owned(), retry_after: None };
+    for attempt in 1..=9 {
+        rig.answer(Answer::Advanced(Box::new(busy())));
+        let (_, settlement) = rig.log.settled.last().expect("settled");
+        assert!(matches!(settlement, Settlement::Advanced { error, .. } if error.contains("busy")), "{attempt}");
+        rig.pass(Duration::from_secs(900));
+        rig.feed(Input::Woken);
+    }
+    rig.answer(busy());
+    rig.pass(Duration::from_secs(900));
+    rig.feed(Input::Woken);
+    rig.answer(Answer::Advanced(Box::new(Answer::Unreachable { words: "reset".to_owned() })));
+    let (_, settlement) = rig.log.settled.last().expect("settled");
+    assert!(matches!(settlement, Settlement::Release { .. }), "an outage is the backend's: {settlement:?}");
+}
