@@ -104,13 +104,14 @@ impl Scheduler {
         lanes.filter_map(|lane| lane.first_due).min().filter(|due| *due > now.wall)
     }
 
-    /// The reasons that hold for every strategy that has work; for every strategy, if none has.
+    /// The reasons that hold for every strategy that has work; if none has, for every one that has a backend.
     fn blocked_for_all(&self, strategies: &BTreeMap<StrategyName, StrategyStatus>) -> Vec<Reason> {
         let has_work = |name: &StrategyName| self.lanes.values().any(|lane| lane.strategy == *name && lane.waiting > 0);
         let idle = !strategies.keys().any(has_work);
+        let nowhere = !strategies.keys().any(|name| self.backend_of(name).is_some());
         strategies
             .iter()
-            .filter(|(name, _)| idle || has_work(name))
+            .filter(|(name, _)| if idle { self.backend_of(name).is_some() || nowhere } else { has_work(name) })
             .map(|(_, status)| status.blocked.iter().copied().collect::<BTreeSet<_>>())
             .reduce(|left, right| left.intersection(&right).copied().collect())
             .unwrap_or_default()

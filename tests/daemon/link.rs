@@ -30,6 +30,11 @@ fn assert_each_once(server: &Server, ids: &[String]) {
     assert!(received.iter().all(|item| item.applied.is_some() && !item.changed && item.attempt == 1));
 }
 
+/// A configuration by which a lost link cuts at once.
+fn impatient(server: &Server) -> String {
+    config_with(server, "[network]\nlink_grace = \"0 s\"")
+}
+
 #[test]
 fn a_link_that_is_down_at_the_start_is_told_and_its_coming_is_enough() {
     if !netns::require() {
@@ -93,7 +98,7 @@ fn from_link_up_to_the_request_after_a_cut_in_flight() {
     }
     let (pair, server) = far(hanging());
     pair.default_route();
-    let mut device = Device::start_in(&pair.device, &config(&server));
+    let mut device = Device::start_in(&pair.device, &impatient(&server));
     let id = device.enqueue_one();
     let mut spans = Vec::new();
     for round in 0..ROUNDS {
@@ -132,7 +137,7 @@ fn a_cut_in_flight_counts_nothing_and_goes_on_when_the_link_is_back() {
         return;
     }
     let (pair, server) = far(hanging());
-    let mut device = Device::start_in(&pair.device, &config(&server));
+    let mut device = Device::start_in(&pair.device, &impatient(&server));
     let ids = device.enqueue(120);
     for _ in 0..3 {
         let before = server.log(|log| log.requests);
