@@ -4,6 +4,7 @@ mod damage;
 mod disk;
 mod ends;
 mod enqueue;
+mod files;
 mod life;
 mod order;
 mod random;
@@ -117,6 +118,8 @@ impl Rig {
             told.lanes.extend(news.lanes);
             told.counts.extend(news.counts);
             told.changes.extend(news.changes);
+            told.removed.extend(news.removed);
+            told.abandoned.extend(news.abandoned);
             told.tidy_at = news.tidy_at.or(told.tidy_at);
         }
         told
