@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
@@ -10,11 +10,9 @@ use serde::Deserialize;
 
 use super::Request;
 use super::compression::Compression;
+use super::reading::{LONGEST_WAIT, is_html, retry_after, unanswered};
 use crate::http::{Addresses, Call, Client, ClientError, Reply, SendError, plain};
 use crate::model::{Answer, AnswerMode, BackendConfig, Claimed, ItemOutcome, ItemResult, TaskId, TaskResult};
-
-/// The longest wait that a server may ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -194,36 +192,6 @@ fn bounded(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds.clamp(0.0, LONGEST_WAIT.as_secs_f64())).unwrap_or_default()
 }
 
-/// `Retry-After` (RFC 9110 §10.2.3). A date is taken against the answer's own `Date`, so that the device's clock does
-/// not matter; without that it is not heeded.
-fn retry_after(reply: &Reply) -> Option<Duration> {
-    let field = reply.header("retry-after")?.trim();
-    if !field.is_empty() && field.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(field.parse().map_or(LONGEST_WAIT, Duration::from_secs).min(LONGEST_WAIT));
-    }
-    let date = |text: &str| -> Option<SystemTime> { httpdate::parse_http_date(text.trim()).ok() };
-    let wait = date(field)?.duration_since(date(reply.header("date")?)?).unwrap_or_default();
-    Some(wait.min(LONGEST_WAIT))
-}
-
-/// Whether this is a page for people: by its type, or by how it begins.
-fn is_html(content_type: Option<&str>, text: &str) -> bool {
-    let kind = content_type.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    let start = text.trim_start_matches('\u{feff}').trim_start();
-    let begins = |with: &str| start.get(..with.len()).is_some_and(|head| head.eq_ignore_ascii_case(with));
-    matches!(kind.as_str(), "text/html" | "application/xhtml+xml") || begins("<!doctype html") || begins("<html")
-}
-
 fn foreign(reply: &Reply, what: &str) -> Answer {
     Answer::Foreign { words: plain(&format!("status {} with {what}", reply.status)) }
-}
-
-fn unanswered(error: SendError) -> Answer {
-    match error {
-        SendError::Unreachable(words) => Answer::Unreachable { words },
-        SendError::Untrusted(words) => Answer::Untrusted { words },
-        SendError::ProxyAuth(words) => Answer::Status { code: 407, words, retry_after: None },
-        SendError::Redirect(words) | SendError::Coding(words) => Answer::Foreign { words },
-        SendError::NoCredential(words) => Answer::NoCredential { words },
-    }
 }

@@ -3,6 +3,7 @@
 
 mod compression;
 mod http;
+mod reading;
 mod tus;
 
 use std::path::Path;

@@ -1,14 +1,18 @@
 //! The client: one call, one reply, within the config's bounds.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
-use reqwest::{Body, Method, Proxy, Request, Url, redirect, retry};
+use reqwest::{Body, Method, Proxy, Request, Response, Url, redirect, retry};
 use rustls::ClientConfig;
 
 use super::error::{ClientError, SendError};
+use super::moving::{Moved, Moving};
+use super::place::{Place, is_anonymous};
 use super::reply::Reply;
 use super::secret::Secret;
 use super::{Addresses, trust};
@@ -21,7 +25,10 @@ pub const KEEP_IDLE: Duration = Duration::from_secs(1);
 /// The slowest upload that is waited for, in bytes a second: the answer to a large body may take this much longer.
 const SLOWEST_UPLOAD: usize = 16 * 1024;
 
-/// One request to the backend's URL.
+/// The most of a streamed body, in bytes, that is thought to be under way still when all of it was taken.
+const SEND_BUFFERS: usize = 1024 * 1024;
+
+/// One request.
 #[derive(Debug, Clone)]
 pub struct Call {
     /// The method.
@@ -30,6 +37,15 @@ pub struct Call {
     pub headers: HeaderMap,
     /// The body.
     pub body: Vec<u8>,
+}
+
+/// A request without its body.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// Header fields beside those that the client adds.
+    pub headers: HeaderMap,
 }
 
 /// The client of one backend.
@@ -93,13 +109,47 @@ impl Client {
         self.proxy.as_ref().unwrap_or(&self.url).host_str().unwrap_or_default()
     }
 
+    /// The place of this URL, absolute or relative to the backend's; the error says why no request may go there.
+    pub fn place(&self, url: &str) -> Result<Place, String> {
+        Place::of(&self.url, &self.url, url)
+    }
+
+    /// The place that an answer's `Location` names; the error says what is wrong with it.
+    pub fn located(&self, reply: &Reply) -> Result<Place, String> {
+        let location = reply.headers.get(LOCATION).ok_or("no Location")?;
+        let location = location.to_str().map_err(|_| "a Location that is no URL")?;
+        Place::of(&self.url, &reply.url, location).map_err(|words| format!("a Location that is {words}"))
+    }
+
     /// Sends once and reads the answer; a 307 or 308 to the same origin is followed once. Dropping the future closes
     /// the connection.
     pub async fn send(&self, call: Call) -> Result<Reply, SendError> {
-        let limit = self.request_timeout;
-        tokio::time::timeout(limit, self.exchange(call)).await.unwrap_or_else(|_| {
-            Err(SendError::Unreachable(format!("{}: no whole answer within {limit:?}", self.origin())))
-        })
+        self.within(self.exchange(self.url.clone(), call)).await
+    }
+
+    /// [`Client::send`] to another URL of the same origin.
+    pub async fn send_to(&self, place: &Place, call: Call) -> Result<Reply, SendError> {
+        self.within(self.exchange(place.url().clone(), call)).await
+    }
+
+    /// Sends a body piece by piece to a URL of the same origin and reads the answer, whatever its status: a body can be
+    /// sent but once. Its size must be known, and is told (`Content-Length`).
+    ///
+    /// It may take as long as it goes on: no piece taken within `read_timeout` ends it. Dropping the future closes the
+    /// connection.
+    pub async fn stream<B>(&self, place: &Place, head: Head, body: B) -> Result<Reply, SendError>
+    where
+        B: http_body::Body<Data = Bytes, Error = std::io::Error> + Unpin + Send + Sync + 'static,
+    {
+        let size = body.size_hint().exact().unwrap_or_default();
+        let (body, moved) = Moving::new(body);
+        let request = self.request(place.url().clone(), head, Body::wrap(body))?;
+        let sent = request.headers().clone();
+        let answer = async {
+            let response = self.watched(request, moved, size).await?;
+            self.within(Reply::read(response, self.read_timeout)).await
+        };
+        self.finished(answer.await, &sent)
     }
 
     /// Lets go of connections kept for re-use: after the network changed they lead nowhere.
@@ -108,8 +158,16 @@ impl Client {
         self.rebuild(&mut inner);
     }
 
-    async fn exchange(&self, call: Call) -> Result<Reply, SendError> {
-        let request = self.request(call)?;
+    async fn within(&self, reply: impl Future<Output = Result<Reply, SendError>>) -> Result<Reply, SendError> {
+        let limit = self.request_timeout;
+        tokio::time::timeout(limit, reply).await.unwrap_or_else(|_| {
+            Err(SendError::Unreachable(format!("{}: no whole answer within {limit:?}", self.origin())))
+        })
+    }
+
+    async fn exchange(&self, url: Url, call: Call) -> Result<Reply, SendError> {
+        let Call { method, headers, body } = call;
+        let request = self.request(url, Head { method, headers }, Body::from(body))?;
         let repeated = request.try_clone();
         let reply = self.once(request).await?;
         if !(300..400).contains(&reply.status) {
@@ -125,16 +183,16 @@ impl Client {
         Ok(reply)
     }
 
-    fn request(&self, call: Call) -> Result<Request, SendError> {
-        let mut request = Request::new(call.method, self.url.clone());
-        *request.headers_mut() = call.headers;
+    fn request(&self, url: Url, head: Head, body: Body) -> Result<Request, SendError> {
+        let mut request = Request::new(head.method, url);
+        *request.headers_mut() = head.headers;
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
         if let Some(secret) = &self.secret
             && let Some((name, value)) = secret.header().map_err(SendError::NoCredential)?
         {
             request.headers_mut().insert(name, value);
         }
-        *request.body_mut() = Some(Body::from(call.body));
+        *request.body_mut() = Some(body);
         Ok(request)
     }
 
@@ -150,9 +208,38 @@ impl Client {
                 .map_err(SendError::of)?;
             Reply::read(response, self.read_timeout).await
         };
-        let mut reply = answer.await.map_err(|error| self.placed(error))?;
+        self.finished(answer.await, &sent)
+    }
+
+    /// The head of the answer to a body that is watched as it goes.
+    async fn watched(&self, request: Request, mut moved: Moved, size: u64) -> Result<Response, SendError> {
+        let client = self.client();
+        let mut answer = pin!(client.execute(request));
+        // What was taken may still lie in the buffers of this program and of the kernel.
+        let buffered = usize::try_from(size).unwrap_or(SEND_BUFFERS).min(SEND_BUFFERS);
+        let mut patience = self.connect_timeout + self.read_timeout;
+        let mut going = true;
+        loop {
+            tokio::select! {
+                biased;
+                response = &mut answer => return response.map_err(SendError::of),
+                more = moved.more(), if going => {
+                    going = more;
+                    let flush = if more { 0 } else { buffered / SLOWEST_UPLOAD };
+                    patience = self.read_timeout + Duration::from_secs(flush as u64);
+                }
+                () = tokio::time::sleep(patience) => {
+                    let what = if going { "nothing more was taken" } else { "no answer" };
+                    return Err(SendError::Unreachable(format!("{what} within {patience:?}")));
+                }
+            }
+        }
+    }
+
+    fn finished(&self, answer: Result<Reply, SendError>, sent: &HeaderMap) -> Result<Reply, SendError> {
+        let mut reply = answer.map_err(|error| self.placed(error))?;
         if let Some(secret) = &self.secret {
-            secret.blot(&sent, &mut reply.body);
+            secret.blot(sent, &mut reply.body);
         }
         Ok(reply)
     }
@@ -162,7 +249,7 @@ impl Client {
         let refused =
             |why: &str| SendError::Redirect(format!("{}: status {} redirects {why}", self.origin(), reply.status));
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
-        let target = location.and_then(|location| self.url.join(location).ok()).ok_or_else(|| refused("nowhere"))?;
+        let target = location.and_then(|location| reply.url.join(location).ok()).ok_or_else(|| refused("nowhere"))?;
         if target.origin() != self.url.origin() || !is_anonymous(&target) {
             return Err(refused(&format!("to {}", target.origin().ascii_serialization())));
         }
@@ -250,10 +337,6 @@ fn build(
 
 fn parse(text: &str) -> Option<Url> {
     Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https") && url.has_host())
-}
-
-fn is_anonymous(url: &Url) -> bool {
-    url.username().is_empty() && url.password().is_none()
 }
 
 fn speaks_tls(url: &Url, proxy: Option<&Url>) -> bool {

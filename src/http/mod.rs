@@ -3,6 +3,7 @@
 //! It must not know what a task is, nor what an answer means: `backend/` reads answers, `schedule/` decides.
 //!
 //! - No proxy but the one in config: `http_proxy` and the like in the environment are not read.
+//! - The credential goes to the backend's origin alone: whatever a server names, only a [`Place`] of that origin can be asked.
 //! - No retry, no cookie, no automatic redirect: a 307 or 308 to the same origin is followed once by hand.
 //! - An answer is read to at most [`ANSWER_LIMIT`], on the wire and after decompression; its head to some 400 KiB and
 //!   100 lines.
@@ -12,13 +13,16 @@
 mod addresses;
 mod client;
 mod error;
+mod moving;
+mod place;
 mod reply;
 mod secret;
 mod trust;
 mod words;
 
 pub use addresses::{Addresses, Known};
-pub use client::{Call, Client, KEEP_IDLE};
+pub use client::{Call, Client, Head, KEEP_IDLE};
 pub use error::{ClientError, SendError};
+pub use place::Place;
 pub use reply::{ANSWER_LIMIT, Reply};
 pub use words::{WORDS_LIMIT, plain};

@@ -4,8 +4,8 @@ use std::io::Read;
 use std::time::Duration;
 
 use flate2::read::MultiGzDecoder;
-use reqwest::Response;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
+use reqwest::{Response, Url};
 
 use super::error::SendError;
 
@@ -20,6 +20,8 @@ const WORDS_ON_THE_WIRE: usize = 64 * 1024;
 pub struct Reply {
     /// The status code.
     pub status: u16,
+    /// The URL that was asked: another than the request's after a redirect.
+    pub(super) url: Url,
     /// The header fields.
     pub headers: HeaderMap,
     /// The body, decompressed, at most [`ANSWER_LIMIT`].
@@ -44,7 +46,8 @@ impl Reply {
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
         let limit = if response.status().is_success() { ANSWER_LIMIT } else { WORDS_ON_THE_WIRE };
-        let mut reply = Self { status, headers, body: Vec::new(), whole: true };
+        let url = response.url().clone();
+        let mut reply = Self { status, url, headers, body: Vec::new(), whole: true };
         loop {
             let piece = tokio::time::timeout(patience, response.chunk())
                 .await
