@@ -4,7 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/setup.sh
 need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd unshare util-linux \
-  /usr/bin/python3 python3 /usr/lib/python3/dist-packages/gi python3-gi
+  /usr/bin/python3 python3 /usr/lib/python3/dist-packages/gi python3-gi \
+  node nodejs npm npm /usr/share/doc/python3-venv python3-venv
+npm_folder tests/servers/tus-clients
+python_folder tests/servers/tus-clients
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

@@ -15,4 +15,17 @@ need() {
   "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "${missing[@]}" >&2
 }
 
+# npm_folder FOLDER: installs what its package-lock.json names, unless that was done.
+npm_folder() {
+  [ "$1/node_modules/.package-lock.json" -nt "$1/package-lock.json" ] && return
+  npm ci --no-audit --no-fund --loglevel=error --prefix "$1" >&2 && touch "$1/node_modules/.package-lock.json"
+}
+
+# python_folder FOLDER: installs what its requirements.txt names into FOLDER/venv, unless that was done.
+python_folder() {
+  [ "$1/venv/installed" -nt "$1/requirements.txt" ] && return
+  /usr/bin/python3 -m venv --clear "$1/venv" >&2
+  "$1/venv/bin/pip" install -q --disable-pip-version-check -r "$1/requirements.txt" >&2 && touch "$1/venv/installed"
+}
+
 command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install a Rust toolchain (1.89 or newer) first" >&2; exit 2; }

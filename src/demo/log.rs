@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use super::misbehave::Item;
+use super::uploads::{Upload, Uploads};
 
 /// How many of the last requests' heads are kept.
 const HEADS: usize = 1024;
@@ -54,13 +55,17 @@ pub struct Log {
     by_id: HashMap<String, usize>,
     applied: usize,
     heads: VecDeque<Head>,
+    /// Files.
+    pub(super) uploads: Uploads,
+    /// The heads of requests that came to a stop which their behaviour asks for, in that order.
+    pub stopped: Vec<Head>,
     /// Connections accepted.
     pub connections: usize,
     /// Connections open now.
     pub open: usize,
-    /// Requests read whole.
+    /// Requests read whole, or a file's as far as its head.
     pub requests: usize,
-    /// Requests read whole and not yet answered, cut or misanswered.
+    /// Those of them not yet answered, cut or misanswered.
     pub in_flight: usize,
     /// Requests whose honest answer was written whole.
     pub answered: usize,
@@ -85,6 +90,11 @@ impl Log {
     /// The heads of the last thousand requests, oldest first.
     pub fn heads(&self) -> impl DoubleEndedIterator<Item = &Head> {
         self.heads.iter()
+    }
+
+    /// Every upload, in the order of their creation.
+    pub fn uploads(&self) -> &[Upload] {
+        self.uploads.all()
     }
 
     pub(super) fn note_head(&mut self, head: Head) {

@@ -103,6 +103,8 @@ pub enum At {
     AfterApplying,
     /// When this many bytes of the honest answer are written.
     Byte(usize),
+    /// When this many bytes of a file are applied that its request brings; if it brings fewer, nothing happens.
+    Body(u64),
 }
 
 /// What comes instead of the honest answer. But for [`Fault::Close`] and [`Fault::Hang`] nothing is applied first.
@@ -166,7 +168,7 @@ impl Fault {
     /// What comes without anything being applied; `None` if it is applied.
     pub(super) fn refusal(&self) -> Option<Treated> {
         Some(match self {
-            Self::No | Self::Close(At::AfterApplying | At::Byte(_)) | Self::Hang(_) => return None,
+            Self::No | Self::Close(At::AfterApplying | At::Byte(_) | At::Body(_)) | Self::Hang(_) => return None,
             Self::Close(At::BeforeReading | At::AfterReading) => Treated::Close,
             Self::Answer { status, headers, body } => {
                 Treated::Answer(super::wire::answer(*status, headers, body), Then::Next)
@@ -196,6 +198,7 @@ impl Fault {
                 Treated::Answer(answer, Then::Hold)
             }
             Self::No
+            | Self::Close(At::Body(_))
             | Self::Answer { .. }
             | Self::Raw(_)
             | Self::EndlessHeaders
@@ -234,8 +237,12 @@ pub type Censor = Arc<dyn Fn(&Head, &[Item]) -> Fault + Send + Sync>;
 /// How a request is treated.
 #[derive(Clone, Default)]
 pub struct Behaviour {
-    /// Between reading and applying.
+    /// Only requests with this method wait; all do without.
+    pub waiting: Option<&'static str>,
+    /// Between reading and applying; of a file's bytes none are read before.
     pub before_applying: Wait,
+    /// When this many bytes of a file are applied that one request brings.
+    pub amid: Option<(u64, Wait)>,
     /// Between applying and answering.
     pub before_answering: Wait,
     /// What comes instead of the honest answer.
@@ -267,6 +274,14 @@ impl Behaviour {
     /// With a fault that depends on the request.
     pub fn censored(censor: impl Fn(&Head, &[Item]) -> Fault + Send + Sync + 'static) -> Self {
         Self { censor: Some(Arc::new(censor)), ..Self::default() }
+    }
+
+    /// These stops as a request with this method makes them.
+    pub(super) fn for_method(mut self, method: &str) -> Self {
+        if self.waiting.is_some_and(|waiting| waiting != method) {
+            (self.before_applying, self.amid, self.before_answering) = (Wait::No, None, Wait::No);
+        }
+        self
     }
 
     pub(super) fn fault_of(&self, head: &Head, items: &[Item]) -> Fault {

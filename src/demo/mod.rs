@@ -1,5 +1,6 @@
 //! Floor 4, feature `tools`: `ferryctl demo`, and the embedded server that it and tests send to, and judge by.
 
+mod files;
 mod link;
 mod log;
 mod misbehave;
@@ -7,6 +8,7 @@ mod observe;
 mod play;
 mod server;
 mod stage;
+mod uploads;
 mod verdict;
 mod wire;
 
@@ -14,3 +16,4 @@ pub use log::{Head, Log, Received};
 pub use misbehave::{At, Behaviour, Censor, Fault, Gate, Item, Judge, Verdict, Wait};
 pub use play::{DemoError, run};
 pub use server::Server;
+pub use uploads::{Upload, UploadState};

@@ -1,5 +1,5 @@
 //! The server: `docs/http-backend.md` from the other side, on a thread of its own, with a log that outlives what sends
-//! to it. A bare payload (`answer = "status"`) is an item whose id is its `Idempotency-Key`.
+//! to it. A bare payload (`answer = "status"`) is an item whose id is its `Idempotency-Key`. Under `/files/` it speaks tus.
 
 use std::collections::VecDeque;
 use std::io::{Error, Result};
@@ -16,8 +16,10 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
 use super::log::{Log, Received};
-use super::misbehave::{At, Behaviour, Fault, Item, Then, Treated, Verdict};
+use super::misbehave::{At, Behaviour, Fault, Item, Then, Treated, Verdict, Wait};
+use super::uploads::{Upload, UploadState};
 use super::wire::{Asked, Buffer, answer};
+use super::{files, log::Head};
 
 /// A running server; dropped, it closes its socket and all connections.
 pub struct Server {
@@ -28,10 +30,10 @@ pub struct Server {
 }
 
 #[derive(Default)]
-struct Shared {
+pub(super) struct Shared {
     log: Mutex<Log>,
     changed: Condvar,
-    news: watch::Sender<()>,
+    pub(super) news: watch::Sender<()>,
     plan: Mutex<Plan>,
 }
 
@@ -39,7 +41,10 @@ struct Shared {
 #[derive(Default)]
 struct Plan {
     next: VecDeque<Behaviour>,
+    /// Of files, if they are treated otherwise than the rest.
+    files: Option<Behaviour>,
     rest: Behaviour,
+    discard: bool,
 }
 
 impl Server {
@@ -82,6 +87,11 @@ impl Server {
         self.shared.plan().rest = behaviour;
     }
 
+    /// How all requests for files to come are treated, `None` for as the others.
+    pub fn behave_files(&self, behaviour: Option<Behaviour>) {
+        self.shared.plan().files = behaviour;
+    }
+
     /// How the next request is treated, or the one after those said already.
     pub fn behave_once(&self, behaviour: Behaviour) {
         self.shared.plan().next.push_back(behaviour);
@@ -90,6 +100,21 @@ impl Server {
     /// All items, in the order in which they first arrived.
     pub fn received(&self) -> Vec<Received> {
         self.log(|log| log.items().to_vec())
+    }
+
+    /// All uploads, in the order of their creation.
+    pub fn uploads(&self) -> Vec<Upload> {
+        self.log(|log| log.uploads().to_vec())
+    }
+
+    /// Counts the bytes of uploads created from now on and keeps none, so that one may measure with large files.
+    pub fn discard(&self) {
+        self.shared.plan().discard = true;
+    }
+
+    /// Ends an upload as if it had expired: it is answered with 410.
+    pub fn expire(&self, path: &str) {
+        self.shared.note(|log| log.uploads.end(path, UploadState::Expired));
     }
 
     /// Looks at the log.
@@ -127,16 +152,42 @@ impl Shared {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn log(&self) -> MutexGuard<'_, Log> {
+    pub(super) fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next_behaviour(&self) -> Behaviour {
+    /// Whether the request that begins is closed unread.
+    fn refuses(&self) -> bool {
+        let refuses = |behaviour: &Behaviour| matches!(behaviour.fault, Fault::Close(At::BeforeReading));
         let mut plan = self.plan();
-        plan.next.pop_front().unwrap_or_else(|| plan.rest.clone())
+        let refused = plan.next.front().map_or_else(|| refuses(&plan.rest), refuses);
+        if refused {
+            plan.next.pop_front();
+        }
+        refused
     }
 
-    fn note<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
+    fn next_behaviour(&self, head: &Head) -> Behaviour {
+        let mut plan = self.plan();
+        let files = plan.files.clone().filter(|_| files::serves(&head.target));
+        let behaviour = plan.next.pop_front().or(files).unwrap_or_else(|| plan.rest.clone());
+        behaviour.for_method(&head.method)
+    }
+
+    /// Whether uploads' bytes are not kept.
+    pub(super) fn discards(&self) -> bool {
+        self.plan().discard
+    }
+
+    /// Has a request stop as its behaviour asks.
+    pub(super) async fn stop(&self, head: &Head, wait: &Wait) {
+        if !matches!(wait, Wait::No) {
+            self.note(|log| log.stopped.push(head.clone()));
+            wait.over().await;
+        }
+    }
+
+    pub(super) fn note<T>(&self, change: impl FnOnce(&mut Log) -> T) -> T {
         let noted = change(&mut self.log());
         self.changed.notify_all();
         self.news.send_replace(());
@@ -198,24 +249,33 @@ impl Drop for InFlight<'_> {
 impl Connection {
     async fn serve(mut self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> Result<()> {
         while self.buffer.begun(&mut stream).await? {
-            let behaviour = self.shared.next_behaviour();
-            if matches!(behaviour.fault, Fault::Close(At::BeforeReading)) {
+            if self.shared.refuses() {
                 return Ok(());
             }
-            let asked = self.buffer.request(&mut stream).await?;
-            self.shared.note(|log| log.note_head(asked.head.clone()));
-            let in_flight = InFlight(&self.shared);
-            let treated = tokio::select! {
-                treated = treat(&self.shared, &asked, &behaviour) => treated,
-                // A client that sends more before it is answered is none of ours.
-                gone = self.buffer.begun(&mut stream) => gone.map(|_| Treated::Close),
-            }?;
+            let head = self.buffer.head(&mut stream).await?;
+            let behaviour = self.shared.next_behaviour(&head);
+            let (treated, items, in_flight);
+            if files::serves(&head.target) {
+                self.shared.note(|log| log.note_head(head.clone()));
+                in_flight = InFlight(&self.shared);
+                treated = files::treat(&self.shared, &mut self.buffer, &mut stream, &head, &behaviour).await?;
+                items = Vec::new();
+            } else {
+                let asked = self.buffer.body(&mut stream, head).await?;
+                self.shared.note(|log| log.note_head(asked.head.clone()));
+                in_flight = InFlight(&self.shared);
+                treated = tokio::select! {
+                    treated = treat(&self.shared, &asked, &behaviour) => treated,
+                    // A client that sends more before it is answered is none of ours.
+                    gone = self.buffer.begun(&mut stream) => gone.map(|_| Treated::Close),
+                }?;
+                items = self::items(&asked).unwrap_or_default();
+            }
             match treated {
                 Treated::Close => return Ok(()),
                 Treated::Answer(bytes, Then::Next) => {
                     stream.write_all(&bytes).await?;
                     stream.flush().await?;
-                    let items = items(&asked).unwrap_or_default();
                     self.shared.note(|log| log.note_answer(&items));
                     drop(in_flight);
                 }
@@ -242,15 +302,15 @@ impl Connection {
 }
 
 async fn treat(shared: &Shared, asked: &Asked, behaviour: &Behaviour) -> Result<Treated> {
-    behaviour.before_applying.over().await;
+    shared.stop(&asked.head, &behaviour.before_applying).await;
     let fault = behaviour.fault_of(&asked.head, &items(asked).unwrap_or_default());
     if let Some(refusal) = fault.refusal() {
         note(shared, asked);
-        behaviour.before_answering.over().await;
+        shared.stop(&asked.head, &behaviour.before_answering).await;
         return Ok(refusal);
     }
     let bytes = apply(shared, asked, behaviour)?;
-    behaviour.before_answering.over().await;
+    shared.stop(&asked.head, &behaviour.before_answering).await;
     Ok(fault.spoil(bytes))
 }
 
