@@ -14,3 +14,4 @@ mod pause;
 mod rest;
 mod secrets;
 mod servers;
+mod uploads;

@@ -1,0 +1,7 @@
+//! Files from end to end: real links that go away, kill -9, and the embedded server as the judge. What counts is what the
+//! server holds, and that no byte was sent to it that it had.
+
+mod cuts;
+mod files;
+mod kills;
+mod turns;
