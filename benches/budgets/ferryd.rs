@@ -46,11 +46,19 @@ pub(crate) struct Memory {
 impl Ferryd {
     /// Starts it on the state in `dir` and waits until it is on the bus.
     pub(crate) async fn start(bus: &Bus, dir: &Path, offline: Offline) -> Result<Self, Failed> {
-        let config = dir.join("budgets.toml");
         let backend = if offline == Offline::NoRoute { BACKEND } else { "" };
-        std::fs::write(&config, format!("{QUOTAS}{backend}"))?;
+        Self::start_by(command(offline), bus, dir, &format!("{QUOTAS}{backend}")).await
+    }
+
+    /// Starts it with this configuration, on this machine's network.
+    pub(crate) async fn configured(bus: &Bus, dir: &Path, config: &str) -> Result<Self, Failed> {
+        Self::start_by(Command::new(FERRYD), bus, dir, config).await
+    }
+
+    async fn start_by(mut command: Command, bus: &Bus, dir: &Path, text: &str) -> Result<Self, Failed> {
+        let config = dir.join("budgets.toml");
+        std::fs::write(&config, text)?;
         let mut watch = NameWatch::new(bus, NAME).await?;
-        let mut command = command(offline);
         command.args(["--address", &bus.address]).arg("--config").arg(config).arg("--state-dir").arg(dir);
         let began = Instant::now();
         let process = command.spawn()?;
@@ -64,6 +72,25 @@ impl Ferryd {
     pub(crate) fn memory(&self) -> Result<Memory, Failed> {
         let text = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.process.id()))?;
         Ok(Memory { resident: kibibytes(&text, "Rss:")?, dirty: kibibytes(&text, "Private_Dirty:")? })
+    }
+
+    /// Lets [`peak`](Self::peak) begin anew (proc(5), `clear_refs`).
+    pub(crate) fn forget_peak(&self) -> Result<(), Failed> {
+        Ok(std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5")?)
+    }
+
+    /// The most bytes that were resident.
+    pub(crate) fn peak(&self) -> Result<f64, Failed> {
+        kibibytes(&std::fs::read_to_string(format!("/proc/{}/status", self.process.id()))?, "VmHWM:")
+    }
+
+    /// Processor time that it has used, of all threads (proc(5), `stat`: fields 14 and 15, in hundredths of a second).
+    pub(crate) fn processor_time(&self) -> Result<Duration, Failed> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id()))?;
+        let after_name = stat.rsplit_once(')').ok_or("no name in /proc/PID/stat")?.1;
+        let ticks: Vec<u64> =
+            after_name.split_whitespace().skip(11).take(2).map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Duration::from_millis(10 * ticks.iter().sum::<u64>()))
     }
 
     /// Voluntary context switches of all its threads since they began.

@@ -17,6 +17,7 @@ mod raw;
 mod report;
 mod rounds;
 mod tasks;
+mod upload;
 
 use std::process::ExitCode;
 
@@ -38,11 +39,12 @@ struct Row {
     measure: fn(Effort) -> Result<Vec<report::Figure>, Failed>,
 }
 
-const ROWS: [Row; 4] = [
+const ROWS: [Row; 5] = [
     Row { name: "enqueue", measure: enqueue::measure },
     Row { name: "cycle", measure: cycle::measure },
     Row { name: "million", measure: million::measure },
     Row { name: "idle", measure: idle::measure },
+    Row { name: "upload", measure: upload::measure },
 ];
 
 fn main() -> ExitCode {
@@ -69,7 +71,7 @@ fn budgets(asked: &[String]) -> Result<bool, Failed> {
     // Cargo itself adds `--bench`.
     let names: Vec<&String> = asked.iter().filter(|word| !["--quick", "--bench"].contains(&word.as_str())).collect();
     if let Some(unknown) = names.iter().find(|name| ROWS.iter().all(|row| row.name != name.as_str())) {
-        return Err(format!("no row {unknown:?}; there are enqueue, cycle, million, idle, and --quick").into());
+        return Err(format!("no row {unknown:?}; there are enqueue, cycle, million, idle, upload, and --quick").into());
     }
     ferryd::settle_program()?;
     let mut figures = Vec::new();
