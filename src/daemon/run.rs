@@ -15,8 +15,8 @@ use super::pauses::Pauses;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Status, StoreNews, TaskNews, Transfer,
-    World,
+    Answer, AttemptId, BackendName, Config, CountsByStrategy, Kind, Network, Now, State, Status, StoreNews, TaskNews,
+    Transfer, World,
 };
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
@@ -178,6 +178,9 @@ impl Daemon {
         if let Some(tidy_at) = news.tidy_at {
             self.core.handle(Input::TidyAt(tidy_at), now);
         }
+        let ended = |change: &&TaskChange| matches!(change.state, State::Done | State::Cancelled);
+        let ended = news.changes.iter().filter(ended).map(|change| change.id);
+        self.store.free_files(ended.chain(news.removed));
         for change in news.changes {
             if self.attempts.withdraws(&change) {
                 self.core.handle(Input::Withdrawn(change.id), now);

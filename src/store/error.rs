@@ -98,6 +98,52 @@ impl From<StoreError> for EnqueueError {
     }
 }
 
+/// Why a file was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SpoolError {
+    /// It is not a regular file.
+    #[error("the descriptor is of {what}; only regular files are taken")]
+    NotRegular {
+        /// What it is.
+        what: &'static str,
+    },
+    /// It cannot be read through this descriptor.
+    #[error("the file was opened {how}; it must be opened for reading")]
+    NotReadable {
+        /// How it was opened.
+        how: &'static str,
+    },
+    /// It changed while it was copied, so that the copy may be of neither state.
+    #[error("the file changed while it was copied: {how}")]
+    Changed {
+        /// What was seen.
+        how: &'static str,
+    },
+    /// Reading it failed.
+    #[error("reading the file: {words}")]
+    Unreadable {
+        /// The system's words.
+        words: String,
+    },
+    /// Too many files of this owner wait to be copied.
+    #[error("{limit} files of user {} wait to be copied; await some answers first", owner.0)]
+    Busy {
+        /// Whose.
+        owner: Owner,
+        /// How many may wait.
+        limit: usize,
+    },
+    /// The spool failed.
+    #[error("copying the file into the spool: {words}")]
+    Spool {
+        /// The system's words.
+        words: String,
+    },
+    /// Its task was refused, for a quota or for lack of space also before the file was read.
+    #[error(transparent)]
+    Refused(#[from] EnqueueError),
+}
+
 /// Who used up a quota.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {

@@ -21,6 +21,7 @@ mod reserve;
 mod row;
 mod salvage;
 mod schema;
+mod spool;
 mod sql;
 mod tally;
 mod threads;
@@ -28,15 +29,16 @@ mod work;
 mod writer;
 
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use error::{EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, StoreError};
+pub use error::{EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, SpoolError, StoreError};
 
 use crate::model::{
-    BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Quotas, Settlement, StoreNews,
-    Task, TaskId, WallTime,
+    BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Payload, Quotas, Settlement,
+    StoreNews, Task, TaskId, WallTime,
 };
 use operation::{Job, Operation, ask};
 use ops::claim::Claim;
@@ -48,6 +50,7 @@ use ops::respread::Respread;
 use ops::settle::Settle;
 use ops::tidy::Tidy;
 use read::{GetTask, ListTasks, Query, ReadHistory, ReadSetting};
+use spool::{Incoming, Spool, Spooled};
 use threads::Threads;
 
 /// What an admin decides about the store.
@@ -138,7 +141,7 @@ impl Scope {
 #[derive(Clone, Debug)]
 pub struct Store {
     threads: Arc<Threads>,
-    spool: Arc<Path>,
+    spool: Arc<Spool>,
 }
 
 impl Store {
@@ -152,8 +155,8 @@ impl Store {
         seed: u64,
         listener: impl Listener,
     ) -> Result<(Store, Opening), OpenError> {
-        let (threads, opening) = open::open(dir, options, now, seed, listener)?;
-        Ok((Store { threads: Arc::new(threads), spool: places::spool(dir).into() }, opening))
+        let (threads, spool, opening) = open::open(dir, options, now, seed, listener)?;
+        Ok((Store { threads: Arc::new(threads), spool: Arc::new(spool) }, opening))
     }
 
     // The writers below take effect in the order in which they are called, whether or not their future is ever polled.
@@ -205,7 +208,50 @@ impl Store {
 
     /// The folder of the files that tasks carry, each named by its task's id.
     pub fn spool(&self) -> &Path {
-        &self.spool
+        self.spool.folder()
+    }
+
+    /// Copies `file` into the spool and adds the task that carries it; size and hash in the task's payload are set here.
+    /// Few copies of one owner run at once. The task takes its place in the order of writes when its file is copied.
+    pub fn enqueue_file(
+        &self,
+        mut task: NewTask,
+        file: OwnedFd,
+    ) -> impl Future<Output = Result<Enqueued, SpoolError>> + Send + 'static {
+        let taken = self.take_file(&task, file);
+        let store = self.clone();
+        async move {
+            let spooled = taken.await?;
+            if let Payload::File(file) = &mut task.payload {
+                (file.size, file.sha256) = (spooled.size, spooled.sha256);
+            }
+            let id = task.id;
+            // Should this future be dropped now, the task may be stored nevertheless: the next start knows.
+            let _share = spooled.hand_over();
+            let stored = store.enqueue(vec![task]).await;
+            let is_unknown = matches!(stored, Err(EnqueueError::Store(StoreError::Stopped { .. })));
+            let stored = stored.map(|stored| stored.first().copied().unwrap_or(Enqueued::Added(id)));
+            if !is_unknown && !matches!(stored, Ok(Enqueued::Added(added)) if added == id) {
+                store.free_files([id]);
+            }
+            Ok(stored?)
+        }
+    }
+
+    fn take_file(
+        &self,
+        task: &NewTask,
+        file: OwnedFd,
+    ) -> impl Future<Output = Result<Spooled, SpoolError>> + Send + use<> {
+        let NewTask { id, owner, app, request_id, .. } = task;
+        let incoming = Incoming { id: *id, owner: *owner, app: app.clone(), request_id: request_id.clone() };
+        self.spool.take(incoming, file, &self.threads)
+    }
+
+    /// Removes the files of tasks that have no more use for them, on a thread; ids of tasks without a file are passed
+    /// over.
+    pub fn free_files(&self, ids: impl IntoIterator<Item = TaskId>) {
+        self.spool.free(ids);
     }
 
     /// Takes tasks back: those that are pending or running. How many there were.

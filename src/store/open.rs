@@ -3,6 +3,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -17,6 +18,7 @@ use super::peek::peek;
 use super::places::{Places, Suspicion};
 use super::read::serve;
 use super::reserve::Reserve;
+use super::spool::Spool;
 use super::threads::{Threads, spawn};
 use super::writer::Writer;
 use super::{Listener, Opening, Options, salvage, schema};
@@ -29,7 +31,7 @@ pub(super) fn open(
     now: WallTime,
     seed: u64,
     listener: impl Listener,
-) -> Result<(Threads, Opening), OpenError> {
+) -> Result<(Threads, Spool, Opening), OpenError> {
     let places = Places { dir: dir.to_owned() };
     let io_error = |doing, path: &Path| {
         let path = path.to_owned();
@@ -48,8 +50,20 @@ pub(super) fn open(
         Err(OpenError::Recover { source: StoreError::Damaged { .. }, .. }) => ready()?.open()?,
         other => other?,
     };
+    let spool = open_spool(&places.spool(), &writer, opening.salvage.is_some())?;
     let threads = start(writer, lock, dir, listener)?;
-    Ok((threads, opening))
+    Ok((threads, spool, opening))
+}
+
+/// What was carried over of a damaged database may not be all of it: then the files of what is missing are kept.
+fn open_spool(folder: &Path, writer: &Writer, is_salvaged: bool) -> Result<Spool, OpenError> {
+    let io_error = |source| OpenError::Io { doing: "opening the spool", path: folder.to_owned(), source };
+    let spool = Spool::open(folder, writer.held.clone()).map_err(io_error)?;
+    if !is_salvaged {
+        let sqlite = |source| OpenError::Sqlite { doing: "looking for the tasks of", path: folder.to_owned(), source };
+        spool.sweep_orphans(&writer.conn).map_err(sqlite)?;
+    }
+    Ok(spool)
 }
 
 fn take_lock(places: &Places) -> Result<File, OpenError> {
@@ -125,6 +139,7 @@ impl Ready {
             books: Books::load(&conn).map_err(sqlite)?,
             next_seq: next_seq(&conn).map_err(sqlite)?,
             conn,
+            held: Arc::default(),
             agenda: Agenda::new(),
             options: self.options,
             random: self.random,

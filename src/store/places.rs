@@ -25,15 +25,15 @@ impl Places {
         self.dir.join("reserve")
     }
 
+    /// Where files lie that tasks carry.
+    pub(super) fn spool(&self) -> PathBuf {
+        self.dir.join("spool")
+    }
+
     /// There while the database is thought to be damaged.
     pub(super) fn suspicion(&self) -> Suspicion {
         Suspicion(self.dir.join("ferry.db.suspect"))
     }
-}
-
-/// Where files lie that tasks carry.
-pub(super) fn spool(dir: &Path) -> PathBuf {
-    dir.join("spool")
 }
 
 /// Remembers across a restart that SQLite found damage, so that the next open checks the whole database.

@@ -81,6 +81,13 @@ pub(super) struct Usage {
     pub(super) bytes: i64,
 }
 
+impl AddAssign for Usage {
+    fn add_assign(&mut self, other: Self) {
+        self.tasks += other.tasks;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+}
+
 impl AddAssign<Tally> for Usage {
     fn add_assign(&mut self, tally: Tally) {
         self.tasks += tally.pending + tally.running + tally.failed;

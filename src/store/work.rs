@@ -7,6 +7,7 @@ use super::agenda::Agenda;
 use super::books::Books;
 use super::payload;
 use super::row::{Phase, Row, failure_number};
+use super::spool::Held;
 use super::sql::{clip, column, micros, one_row};
 use super::tally::Tally;
 use crate::model::{Abandoned, BackendName, State, TaskError, TaskResult, WallTime};
@@ -29,6 +30,8 @@ pub(super) struct Work<'a> {
     pub(super) options: &'a mut Options,
     pub(super) random: &'a mut fastrand::Rng,
     pub(super) next_seq: &'a mut i64,
+    /// What files hold of quotas that are being copied.
+    pub(super) held: &'a Held,
 }
 
 /// How a task comes back to wait.

@@ -1,5 +1,6 @@
 //! The one thread that writes: takes all that waits, runs it in one transaction, commits, then answers each caller.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use super::pace::NewsPace;
 use super::places::Suspicion;
 use super::reserve::Reserve;
 use super::schema::{Sync, set_sync};
+use super::spool::Held;
 use super::work::Work;
 use super::{Answers, Listener, Options};
 use crate::model::StoreNews;
@@ -30,6 +32,7 @@ pub(super) struct Writer {
     pub(super) options: Options,
     pub(super) random: fastrand::Rng,
     pub(super) next_seq: i64,
+    pub(super) held: Arc<Held>,
     pub(super) reserve: Reserve,
     /// How the last transaction was committed.
     pub(super) sync: Sync,
@@ -155,14 +158,14 @@ impl Writer {
     }
 
     fn run(&mut self, job: &mut dyn Job) -> rusqlite::Result<()> {
-        let Self { conn, books, agenda, options, random, next_seq, .. } = self;
+        let Self { conn, books, agenda, options, random, next_seq, held, .. } = self;
         let mark = if job.needs_savepoint() {
             conn.prepare_cached("SAVEPOINT operation")?.execute([])?;
             Some(books.mark())
         } else {
             None
         };
-        let went = job.run(&mut Work { conn, books, agenda, options, random, next_seq })?;
+        let went = job.run(&mut Work { conn, books, agenda, options, random, next_seq, held })?;
         if let Some(mark) = mark {
             if went == Went::Refused {
                 conn.prepare_cached("ROLLBACK TO operation")?.execute([])?;

@@ -11,7 +11,7 @@ use super::super::sql::{column, ids_column, micros};
 use super::super::tally::Tally;
 use super::super::work::{INLINE, Work};
 use super::request;
-use crate::model::{Enqueued, Failure, NewTask, OnExisting, TaskError, TaskId};
+use crate::model::{Enqueued, Failure, NewTask, OnExisting, Owner, TaskError, TaskId};
 
 /// Adds the tasks, all or none.
 pub(in crate::store) struct Enqueue {
@@ -60,7 +60,7 @@ fn enqueue(work: &mut Work<'_>, new: &NewTask) -> Result<Enqueued, Fault<Enqueue
             OnExisting::Replace => cancel_pending(work, new, key)?,
         }
     }
-    check_quotas(work, new)?;
+    check_quotas(work, new.id, new.owner, &new.app, new.payload.size())?;
     let after = resolve(work, new)?;
     add(work, new, &after)?;
     Ok(Enqueued::Added(new.id))
@@ -87,12 +87,22 @@ fn cancel_pending(work: &mut Work<'_>, new: &NewTask, key: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_quotas(work: &mut Work<'_>, new: &NewTask) -> Result<(), Fault<EnqueueError>> {
+/// Whether one more task of this size fits, beside what is there and what files hold that are being copied.
+pub(super) fn check_quotas(
+    work: &mut Work<'_>,
+    id: TaskId,
+    owner: Owner,
+    app: &str,
+    size: u64,
+) -> Result<(), Fault<EnqueueError>> {
     let quotas = work.options.quotas;
-    let (owner, app) = work.books.usage(work.conn, new.owner, &new.app)?;
-    let size = column(new.payload.size());
-    let whole = || Holder::Owner(new.owner);
-    let part = || Holder::App(new.owner, new.app.clone());
+    let whole = || Holder::Owner(owner);
+    let part = || Holder::App(owner, app.to_owned());
+    let size = column(size);
+    let (held_by_owner, held_by_app) = work.held.beside(id, owner, app);
+    let (mut owner, mut app) = work.books.usage(work.conn, owner, app)?;
+    owner += held_by_owner;
+    app += held_by_app;
     let full = |holder, what, limit| Err(Fault::Refused(EnqueueError::QueueFull { holder, what, limit }));
     // An app's half is rounded up, so that a quota of one task lets one in.
     let (half_tasks, half_bytes) = (quotas.tasks.div_ceil(2), quotas.bytes.div_ceil(2));

@@ -3,6 +3,7 @@
 pub(super) mod claim;
 pub(super) mod configure;
 pub(super) mod enqueue;
+pub(super) mod hold;
 pub(super) mod ids;
 pub(super) mod notes;
 pub(super) mod recover;
