@@ -1,16 +1,30 @@
-//! The `tus` backend: a file in chunks, resumed where the server says. `docs/tus-backend.md`.
+//! The `tus` backend: a file in chunks, resumed where the server says. Its protocol, and every choice in it, is written
+//! down in `docs/tus-backend.md`.
+
+mod chunk;
+mod link;
+mod offers;
+mod progress;
+mod protocol;
+mod session;
 
 use std::path::Path;
 
+use tokio::sync::OnceCell;
+
+use self::offers::Offers;
+use self::session::Session;
 use super::{Hands, Request};
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig};
+use crate::model::{Answer, BackendConfig, Claimed, ItemOutcome, ItemResult, Payload};
 
 /// A tus 1.0 server, <https://tus.io/protocols/resumable-upload>.
 #[derive(Debug)]
 pub(super) struct TusBackend {
     client: Client,
     chunk: u64,
+    /// Asked for once.
+    offers: OnceCell<Offers>,
 }
 
 impl TusBackend {
@@ -19,18 +33,47 @@ impl TusBackend {
         credentials_directory: Option<&Path>,
         addresses: &Addresses,
     ) -> Result<Self, ClientError> {
-        Ok(Self { client: Client::new(config, credentials_directory, addresses)?, chunk: config.chunk })
+        let client = Client::new(config, credentials_directory, addresses)?;
+        Ok(Self { client, chunk: config.chunk.max(1), offers: OnceCell::new() })
     }
 
     pub(super) fn client(&self) -> &Client {
         &self.client
     }
 
-    pub(super) async fn attempt(&self, _request: Request<'_>, _hands: Hands<'_>) -> Answer {
-        Answer::Unreachable { words: format!("not built: chunks of {}", self.chunk) }
+    pub(super) async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
+        let [task @ Claimed { payload: Payload::File(info), .. }] = request.tasks else {
+            return Answer::Results(request.tasks.iter().map(no_file).collect());
+        };
+        let file = match session::open(request.spool.join(task.id.to_string()), info.size).await {
+            Ok(file) => file,
+            Err(outcome) => return Answer::Results(vec![ItemResult { id: task.id, outcome }]),
+        };
+        Session::new(self, request, task, info, file, hands).run().await
     }
 
-    pub(super) async fn abandon(&self, _note: &str) -> Answer {
-        Answer::Results(Vec::new())
+    pub(super) async fn abandon(&self, note: &str) -> Answer {
+        match self.place_of(note) {
+            Some(place) => protocol::delete(&self.client, &place).await,
+            // Nothing was begun, or at another server than config names now: nothing of ours to end.
+            None => Answer::Results(Vec::new()),
+        }
     }
+
+    /// Where the upload of a note is; an empty note takes back an earlier one.
+    fn place_of(&self, note: &str) -> Option<crate::http::Place> {
+        let refused = |words: String| tracing::warn!(words, "an upload's URL that was kept cannot be used");
+        Some(note).filter(|note| !note.is_empty()).and_then(|note| self.client.place(note).map_err(refused).ok())
+    }
+
+    /// What the server offers; an answer to that is remembered, its absence is not.
+    async fn offers(&self) -> Offers {
+        let ask = || async { protocol::options(&self.client).await.ok_or(()) };
+        self.offers.get_or_try_init(ask).await.copied().unwrap_or(Offers::NOTHING)
+    }
+}
+
+fn no_file(task: &Claimed) -> ItemResult {
+    let reason = "a tus backend takes files, one in an attempt".to_owned();
+    ItemResult { id: task.id, outcome: ItemOutcome::Rejected { reason } }
 }

@@ -1,0 +1,39 @@
+//! What an attempt heeds while it runs.
+
+use tokio::sync::watch;
+
+use super::super::Cue;
+
+/// The loop's cues.
+#[derive(Debug)]
+pub(super) struct Link {
+    cue: watch::Receiver<Cue>,
+    /// How often the link had come back when that was last heeded.
+    heeded: u64,
+}
+
+impl Link {
+    pub(super) fn new(mut cue: watch::Receiver<Cue>) -> Self {
+        let heeded = cue.borrow_and_update().link_ups;
+        Self { cue, heeded }
+    }
+
+    /// Resolves as soon as something new may begin.
+    pub(super) async fn clear(&mut self) {
+        let gone = self.cue.wait_for(|cue| cue.may_begin).await.is_err();
+        if gone {
+            // Nobody is left to say when: so it is when the daemon ends, and the attempt with it.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Resolves when the link has come back since this was last heard: what is under way is likely lost.
+    pub(super) async fn returned(&mut self) {
+        let heeded = self.heeded;
+        let ups = self.cue.wait_for(|cue| cue.link_ups > heeded).await.map(|cue| cue.link_ups);
+        match ups {
+            Ok(ups) => self.heeded = ups,
+            Err(_) => std::future::pending().await,
+        }
+    }
+}

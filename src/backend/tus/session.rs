@@ -1,0 +1,232 @@
+//! One attempt at one file: find or begin its upload, then chunk after chunk. After anything but success the server is
+//! asked how far it is; our own idea of that is never trusted.
+
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::Arc;
+
+use super::super::{Hands, Keep, Request};
+use super::TusBackend;
+use super::chunk::Chunk;
+use super::link::Link;
+use super::progress::Progress;
+use super::protocol::{self, Found, Trouble};
+use crate::http::Place;
+use crate::model::{Answer, Claimed, FileInfo, ItemOutcome, ItemResult, TaskResult, Uploaded};
+
+/// How many chunks in a row may bring the server no byte further.
+const FRUITLESS: u32 = 2;
+
+/// How many chunks of an attempt may fail at all: one that gets a little further each time ends as an advance.
+const TROUBLES: u32 = 32;
+
+/// An attempt.
+pub(super) struct Session<'a> {
+    tus: &'a TusBackend,
+    request: Request<'a>,
+    task: &'a Claimed,
+    info: &'a FileInfo,
+    file: Arc<File>,
+    keep: &'a dyn Keep,
+    link: Link,
+    progress: Progress<'a>,
+    /// Whether an upload was lost to it and begun anew.
+    renewed: bool,
+}
+
+/// How far an upload is, by the server's word.
+#[derive(Debug)]
+struct Standing {
+    place: Place,
+    offset: u64,
+    /// The status that said so.
+    status: u16,
+}
+
+/// How the sending of a chunk ended.
+enum Sent {
+    Taken(u16),
+    Troubled(Trouble),
+    /// The link came back meanwhile.
+    LinkReturned,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        tus: &'a TusBackend,
+        request: Request<'a>,
+        task: &'a Claimed,
+        info: &'a FileInfo,
+        file: File,
+        hands: Hands<'a>,
+    ) -> Self {
+        let Hands { keep, report, cue } = hands;
+        let progress = Progress::new(report, info.size);
+        Self { tus, request, task, info, file: Arc::new(file), keep, link: Link::new(cue), progress, renewed: false }
+    }
+
+    pub(super) async fn run(mut self) -> Answer {
+        let end = self.upload().await;
+        self.progress.end();
+        match end {
+            Ok(result) => Answer::Results(vec![ItemResult { id: self.task.id, outcome: ItemOutcome::Ok(result) }]),
+            Err(answer) if self.progress.is_advance() => Answer::Advanced(Box::new(answer)),
+            Err(answer) => answer,
+        }
+    }
+
+    async fn upload(&mut self) -> Result<TaskResult, Answer> {
+        let mut now = self.begin().await?;
+        let (mut fruitless, mut troubles) = (0, 0);
+        while now.offset < self.info.size {
+            self.link.clear().await;
+            let trouble = match self.send(&now).await {
+                Sent::Taken(status) => {
+                    now.offset += self.chunk_at(now.offset).size;
+                    now.status = status;
+                    self.progress.confirmed(now.offset);
+                    fruitless = 0;
+                    continue;
+                }
+                Sent::Troubled(trouble) => Some(trouble),
+                Sent::LinkReturned => None,
+            };
+            self.link.clear().await;
+            let before = now.offset;
+            now = self.look(now).await?;
+            let Some(Trouble { answer, again }) = trouble else { continue };
+            troubles += 1;
+            fruitless = if now.offset == before { fruitless + 1 } else { 0 };
+            if now.offset < self.info.size && (!again || fruitless == FRUITLESS || troubles == TROUBLES) {
+                return Err(answer);
+            }
+        }
+        let size = self.info.size;
+        let upload = Uploaded { url: now.place.as_str().to_owned(), sent: size, original: size };
+        Ok(TaskResult { status: now.status, upload: Some(upload), ..TaskResult::default() })
+    }
+
+    /// Where an earlier attempt left off, or else the start of a new upload.
+    async fn begin(&mut self) -> Result<Standing, Answer> {
+        let kept = self.task.note.as_deref().and_then(|note| self.tus.place_of(note));
+        match kept {
+            Some(place) => self.look(Standing { place, offset: 0, status: 0 }).await,
+            None => self.create().await,
+        }
+    }
+
+    /// Begins an upload. Where it is is on disk before a byte of it goes: what is begun twice stays behind at the
+    /// server, and its bytes were sent for nothing.
+    async fn create(&mut self) -> Result<Standing, Answer> {
+        let (tus, request, task, info) = (self.tus, self.request, self.task, self.info);
+        let made = self.steadily(|| protocol::create(&tus.client, request, task, info)).await;
+        let (place, status) = made?;
+        if let Err(words) = self.keep.keep(self.task.id, place.as_str().to_owned()).await {
+            protocol::delete(&self.tus.client, &place).await;
+            return Err(Answer::Unreachable { words: format!("the upload's URL cannot be kept: {words}") });
+        }
+        self.progress.confirmed(0);
+        Ok(Standing { place, offset: 0, status })
+    }
+
+    /// Asks the server how far it is.
+    async fn look(&mut self, last: Standing) -> Result<Standing, Answer> {
+        let (tus, info, place) = (self.tus, self.info, &last.place);
+        match self.steadily(|| protocol::find(&tus.client, place, info)).await? {
+            Found::Offset(offset, _) if offset < last.offset => {
+                let words = format!("HEAD with an Upload-Offset of {offset}, back from {}", last.offset);
+                Err(Answer::Foreign { words })
+            }
+            Found::Offset(offset, status) => {
+                self.progress.confirmed(offset);
+                Ok(Standing { place: last.place, offset, status })
+            }
+            Found::Gone if self.renewed => Err(Answer::Unreachable {
+                words: "the server has lost the upload, and the one begun in its place".into(),
+            }),
+            // It expired, or the server was set up anew.
+            Found::Gone => {
+                self.renewed = true;
+                self.create().await
+            }
+            Found::Damaged(words) => {
+                // No attempt would get further with it: the next one begins anew.
+                if let Err(error) = self.keep.keep(self.task.id, String::new()).await {
+                    tracing::warn!(task = %self.task.id, error, "forgetting an upload that is damaged");
+                }
+                Err(Answer::Foreign { words: format!("HEAD: {words}") })
+            }
+        }
+    }
+
+    async fn send(&mut self, now: &Standing) -> Sent {
+        let chunk = self.chunk_at(now.offset);
+        self.progress.begins(chunk.size);
+        let (link, progress, tus) = (&mut self.link, &mut self.progress, self.tus);
+        let mut sending = pin!(send(tus, &now.place, chunk));
+        loop {
+            tokio::select! {
+                biased;
+                () = link.returned() => {
+                    tus.client.forget_connections();
+                    return Sent::LinkReturned;
+                }
+                end = &mut sending => return end.map_or_else(Sent::Troubled, Sent::Taken),
+                () = progress.tell() => {}
+            }
+        }
+    }
+
+    /// Asks, and asks anew on another connection when the link has come back meanwhile.
+    async fn steadily<F: Future>(&mut self, mut ask: impl FnMut() -> F) -> F::Output {
+        loop {
+            tokio::select! {
+                biased;
+                () = self.link.returned() => self.tus.client.forget_connections(),
+                answer = ask() => return answer,
+            }
+        }
+    }
+
+    fn chunk_at(&self, offset: u64) -> Chunk {
+        Chunk { file: Arc::clone(&self.file), offset, size: self.tus.chunk.min(self.info.size - offset) }
+    }
+}
+
+/// The file in the spool, if it is the one that was handed over.
+pub(super) async fn open(path: PathBuf, size: u64) -> Result<File, ItemOutcome> {
+    let look = move || -> io::Result<(File, std::fs::Metadata)> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        Ok((file, metadata))
+    };
+    let found = tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| Err(io::Error::other(error)));
+    match found {
+        Ok((file, metadata)) if metadata.is_file() && metadata.len() == size => Ok(file),
+        Ok((_, metadata)) if metadata.is_file() => {
+            let reason = format!("the file in the spool has {} bytes, {size} were handed over", metadata.len());
+            Err(ItemOutcome::Rejected { reason })
+        }
+        Ok(_) => Err(ItemOutcome::Rejected { reason: "what lies in the spool is no regular file".to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(ItemOutcome::Rejected { reason: "the file is gone from the spool".to_owned() })
+        }
+        // A disk that fails may come round.
+        Err(error) => Err(ItemOutcome::Retry { after: None, reason: format!("the file in the spool: {error}") }),
+    }
+}
+
+/// Sends a chunk, vouched for where the server asks for that.
+async fn send(tus: &TusBackend, place: &Place, chunk: Chunk) -> Result<u16, Trouble> {
+    let unread = |error: io::Error| {
+        let answer = Answer::Unreachable { words: format!("reading the file in the spool: {error}") };
+        Trouble { answer, again: false }
+    };
+    let checksum = match tus.offers().await.checksum {
+        Some(with) => Some(chunk.checksum(with).await.map_err(unread)?),
+        None => None,
+    };
+    protocol::send(&tus.client, place, chunk, checksum).await
+}
