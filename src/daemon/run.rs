@@ -15,8 +15,8 @@ use super::pauses::Pauses;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, BackendName, Config, CountsByStrategy, Kind, Network, Now, State, Status, StoreNews, TaskNews,
-    Transfer, World,
+    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, State, Status, StoreNews, TaskChange,
+    TaskNews, Transfer, World,
 };
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
