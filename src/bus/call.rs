@@ -29,6 +29,9 @@ pub(super) struct Method {
 pub(super) enum Effect {
     /// Changes tasks: begun in the order sent; does not wait for the one before it to be on disk.
     Write,
+    /// Hands a file over, which is copied first: begun in the order sent; the writes and files behind it wait for its
+    /// answer, so that its task has its place before theirs.
+    File,
     /// Reads tasks: waits until what the same connection wrote before is on disk, and holds up nothing.
     Read,
     /// Neither.

@@ -3,11 +3,15 @@
 //! Pure: messages go in and come out again in the order in which they may begin. The rules:
 //! - Calls of one connection begin in the order sent. Writes do not wait for each other's commit; a read waits until
 //!   what its connection wrote before is on disk, and lets later writes pass.
+//! - A file is copied before its task is written, and that takes a while: while a file of a connection is begun and not
+//!   answered, its later writes and files wait, and with them all that was sent behind them; reads between them wait as
+//!   they do behind a write. What was written before the file goes on, and no other connection is touched.
 //! - Nothing begins before the bus has said who calls.
 //! - At most [`IN_FLIGHT`] calls of a connection are begun and their answers not written, and few
 //!   ([`IN_FLIGHT_AMONG_OTHERS`]) while others call too, who would wait behind them; one that uses that up and has more
 //!   gets its share anew only after a [`REST`], so that a flood does not take all of the processor. What comes beyond
-//!   waits, up to [`WAITING_CALLS`] calls and [`WAITING_BYTES`] bytes; what comes beyond that is refused as busy.
+//!   waits, up to [`WAITING_CALLS`] calls, [`WAITING_BYTES`] bytes and [`WAITING_FDS`] descriptors; what comes beyond that
+//!   is refused as busy.
 //! - At most [`READS_IN_FLIGHT`] of them are reads, whose answers may be large.
 //! - Nothing begins for a connection that does not read its answers ([`Flow`]).
 //! - Connections take turns, one call each.
@@ -38,6 +42,11 @@ pub(super) const WAITING_CALLS: usize = 4096;
 pub(super) const WAITING_BYTES: usize = 16 << 20;
 /// The most bytes of all connections that wait to begin.
 pub(super) const WAITING_BYTES_OF_ALL: usize = 64 << 20;
+
+/// The most descriptors of one connection that wait with their calls; one call always may.
+pub(super) const WAITING_FDS: usize = 128;
+/// The most descriptors of all connections that wait, far below what a process may have open.
+pub(super) const WAITING_FDS_OF_ALL: usize = 512;
 
 /// Names a call that was begun: whose, and its place in the order of that connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +80,7 @@ pub(super) struct Clients {
     /// Who may have something to begin.
     turns: VecDeque<Arc<str>>,
     waiting_bytes: usize,
+    waiting_fds: usize,
     /// Whose flow has something to ask or a deadline.
     unsure: BTreeSet<Arc<str>>,
     /// The last two different connections that called, and when, the later first.
@@ -85,10 +95,13 @@ struct Client {
     caller: Option<Arc<Caller>>,
     waiting: VecDeque<(Message, Effect)>,
     waiting_bytes: usize,
+    waiting_fds: usize,
     /// Reads that wait for the writes with smaller numbers.
     parked: VecDeque<(u64, Message)>,
-    /// Writes that are begun and not answered.
+    /// Writes and files that are begun and not answered.
     writing: BTreeSet<u64>,
+    /// The file among them, behind which no other of them begins.
+    copying: Option<u64>,
     in_flight: usize,
     /// Those among them that only wait for the rest to end.
     resting: usize,
@@ -101,7 +114,7 @@ struct Client {
 impl Clients {
     /// A call came in.
     pub(super) fn arrived(&mut self, client: &str, message: Message, effect: Effect, now: Instant) -> Arrival {
-        let size = message.data().len();
+        let (size, fds) = (message.data().len(), message.data().fds().len());
         let is_new = !self.known.contains_key(client);
         let name: Arc<str> = match self.known.get_key_value(client) {
             Some((name, _)) => name.clone(),
@@ -111,13 +124,17 @@ impl Clients {
         let state = self.known.entry(name.clone()).or_default();
         let full = state.waiting.len() >= WAITING_CALLS
             || state.waiting_bytes + size > WAITING_BYTES
-            || self.waiting_bytes + size > WAITING_BYTES_OF_ALL;
+            || self.waiting_bytes + size > WAITING_BYTES_OF_ALL
+            || fds > 0 && state.waiting_fds + fds > WAITING_FDS
+            || fds > 0 && self.waiting_fds + fds > WAITING_FDS_OF_ALL;
         if full && !state.waiting.is_empty() {
             return if state.flow.is_open() { Arrival::Busy } else { Arrival::Deaf };
         }
         state.waiting.push_back((message, effect));
         state.waiting_bytes += size;
         self.waiting_bytes += size;
+        state.waiting_fds += fds;
+        self.waiting_fds += fds;
         self.give_turn(&name);
         if is_new { Arrival::Ask } else { Arrival::Queued }
     }
@@ -136,6 +153,7 @@ impl Clients {
     pub(super) fn left(&mut self, client: &str) -> Vec<Message> {
         let Some(state) = self.known.remove(client) else { return Vec::new() };
         self.waiting_bytes -= state.waiting_bytes;
+        self.waiting_fds -= state.waiting_fds;
         self.unsure.remove(client);
         state.waiting.into_iter().map(|(message, _)| message).collect()
     }
@@ -146,9 +164,10 @@ impl Clients {
         while let Some(name) = self.turns.pop_front() {
             let Some(state) = self.known.get_mut(&name) else { continue };
             state.has_turn = false;
-            let before = state.waiting_bytes;
+            let (bytes, fds) = (state.waiting_bytes, state.waiting_fds);
             let next = state.next(share);
-            self.waiting_bytes -= before - state.waiting_bytes;
+            self.waiting_bytes -= bytes - state.waiting_bytes;
+            self.waiting_fds -= fds - state.waiting_fds;
             let Some(Next { number, message, is_read }) = next else { continue };
             let Some(caller) = state.caller.clone() else { continue };
             self.give_turn(&name);
@@ -161,6 +180,9 @@ impl Clients {
     pub(super) fn answered(&mut self, ticket: &Ticket) {
         let Some(state) = self.known.get_mut(&ticket.client) else { return };
         state.writing.remove(&ticket.number);
+        if state.copying == Some(ticket.number) {
+            state.copying = None;
+        }
         self.give_turn(&ticket.client);
     }
 
@@ -261,6 +283,7 @@ impl Clients {
             state.in_flight -= state.parked.len();
             state.reads_in_flight -= state.parked.len();
             self.waiting_bytes -= std::mem::take(&mut state.waiting_bytes);
+            self.waiting_fds -= std::mem::take(&mut state.waiting_fds);
             calls.extend(state.parked.drain(..).map(|(_, message)| message));
             calls.extend(state.waiting.drain(..).map(|(message, _)| message));
         }
@@ -332,7 +355,12 @@ impl Client {
 
     fn the_first_may_begin(&self, share: usize) -> bool {
         let Some((_, effect)) = self.waiting.front() else { return false };
-        self.in_flight < share && (*effect != Effect::Read || self.reads_in_flight < READS_IN_FLIGHT)
+        let its_turn = match effect {
+            Effect::Read => self.reads_in_flight < READS_IN_FLIGHT,
+            Effect::Write | Effect::File => self.copying.is_none(),
+            Effect::None => true,
+        };
+        its_turn && self.in_flight < share
     }
 
     fn next(&mut self, share: usize) -> Option<Next> {
@@ -345,6 +373,7 @@ impl Client {
         while self.the_first_may_begin(share) {
             let (message, effect) = self.waiting.pop_front()?;
             self.waiting_bytes -= message.data().len();
+            self.waiting_fds -= message.data().fds().len();
             self.in_flight += 1;
             self.last += 1;
             let (number, is_read) = (self.last, effect == Effect::Read);
@@ -353,8 +382,11 @@ impl Client {
                 self.parked.push_back((number, message));
                 continue;
             }
-            if effect == Effect::Write {
+            if matches!(effect, Effect::Write | Effect::File) {
                 self.writing.insert(number);
+            }
+            if effect == Effect::File {
+                self.copying = Some(number);
             }
             return Some(Next { number, message, is_read });
         }
@@ -435,6 +467,56 @@ mod tests {
         assert_eq!(names(&begun(&mut clients)), [""; 0], "W1 is not on disk");
         done(&mut clients, &first[0].1);
         assert_eq!(names(&begun(&mut clients)), ["R1", "R2"]);
+    }
+
+    #[test]
+    fn behind_a_file_its_connections_writes_and_files_wait_and_nobody_elses() {
+        let mut clients = known(&[":1.1", ":1.2"]);
+        for (name, effect) in [
+            ("W1", Effect::Write),
+            ("F1", Effect::File),
+            ("R1", Effect::Read),
+            ("N1", Effect::None),
+            ("F2", Effect::File),
+            ("W2", Effect::Write),
+            ("R2", Effect::Read),
+        ] {
+            clients.arrived(":1.1", message(name, 1), effect, now());
+        }
+        clients.arrived(":1.2", message("W", 1), Effect::Write, now());
+        clients.arrived(":1.2", message("F", 1), Effect::File, now());
+        let first = begun(&mut clients);
+        assert_eq!(names(&first), ["W1", "W", "F1", "F", "N1"]);
+        done(&mut clients, &first[0].1);
+        assert_eq!(names(&begun(&mut clients)), [""; 0], "F1 is being copied");
+        done(&mut clients, &first[2].1);
+        let second = begun(&mut clients);
+        assert_eq!(names(&second), ["R1", "F2"]);
+        done(&mut clients, &second[1].1);
+        let third = begun(&mut clients);
+        assert_eq!(names(&third), ["W2"]);
+        done(&mut clients, &third[0].1);
+        assert_eq!(names(&begun(&mut clients)), ["R2"]);
+    }
+
+    #[test]
+    fn descriptors_are_bounded_but_one_call_always_fits() {
+        let file = std::fs::File::open("/dev/null").expect("a file");
+        let with_file = || Message::method_call("/", "F").build(&(zbus::Fd::from(&file),)).expect("a message");
+        let mut clients = Clients::default();
+        assert_eq!(clients.arrived(":1.1", with_file(), Effect::File, now()), Arrival::Ask);
+        for _ in 1..WAITING_FDS {
+            assert_eq!(clients.arrived(":1.1", with_file(), Effect::File, now()), Arrival::Queued);
+        }
+        assert_eq!(clients.arrived(":1.1", with_file(), Effect::File, now()), Arrival::Busy);
+        assert_eq!(clients.arrived(":1.1", message("W", 1), Effect::Write, now()), Arrival::Queued);
+        clients.identified(":1.1", caller());
+        assert_eq!(begun(&mut clients).len(), 1);
+        assert_eq!(clients.arrived(":1.1", with_file(), Effect::File, now()), Arrival::Queued);
+        assert_eq!(clients.arrived(":1.2", with_file(), Effect::File, now()), Arrival::Ask);
+        assert_eq!(clients.waiting_fds, WAITING_FDS + 1);
+        clients.left(":1.1");
+        assert_eq!(clients.waiting_fds, 1);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::store::{EnqueueError, IdsError, ReadError, StoreError};
+use crate::store::{EnqueueError, IdsError, ReadError, SpoolError, StoreError};
 
 /// A call that is not carried out, and the error reply that says so.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,7 +44,7 @@ refusals! {
     no_space = "org.ferryd.Ferry1.Error.NoSpace",
     /// A limit other than the quota.
     limit_exceeded = "org.ferryd.Ferry1.Error.LimitExceeded",
-    /// Too many calls of this connection wait for their turn.
+    /// Too many calls of this connection, or files of this user, wait for their turn.
     busy = "org.ferryd.Ferry1.Error.Busy",
     /// The `request_id` stands for something else.
     conflict = "org.ferryd.Ferry1.Error.Conflict",
@@ -91,6 +91,23 @@ impl From<EnqueueError> for Refusal {
             EnqueueError::RequestConflict { .. } => Self::conflict(error),
             EnqueueError::UnknownAfter { .. } => Self::not_found(error),
             EnqueueError::Store(error) => error.into(),
+        }
+    }
+}
+
+impl From<SpoolError> for Refusal {
+    fn from(error: SpoolError) -> Self {
+        match error {
+            SpoolError::NotRegular { .. }
+            | SpoolError::NotReadable { .. }
+            | SpoolError::Changed { .. }
+            | SpoolError::Unreadable { .. } => Self::invalid(error),
+            SpoolError::Busy { .. } => Self::busy(error),
+            SpoolError::Spool { .. } => {
+                tracing::error!(%error, "a file cannot be taken");
+                Self::internal(error)
+            }
+            SpoolError::Refused(error) => error.into(),
         }
     }
 }

@@ -10,6 +10,7 @@ mod call;
 mod clients;
 mod desk;
 mod error;
+mod files;
 mod flow;
 mod manager;
 mod network;

@@ -38,6 +38,23 @@ impl<'m> Options<'m> {
             .transpose()
     }
 
+    /// A text of any length and of any characters, for the caller to check.
+    pub(super) fn unchecked_text(&mut self, key: &'static str) -> Result<Option<String>, Refusal> {
+        self.read(key, "a string", |value| Ok(string(value)))
+    }
+
+    /// Three texts, each as [`text`](Self::text) takes them.
+    pub(super) fn triple(&mut self, key: &'static str) -> Result<Option<[String; 3]>, Refusal> {
+        let three = |value: &Variant<'_>| {
+            let Variant::Structure(fields) = value else { return None };
+            let texts: Option<Vec<_>> = fields.fields().iter().map(|field| string(peeled(field))).collect();
+            <[String; 3]>::try_from(texts?).ok()
+        };
+        let Some(texts) = self.read(key, "three strings (sss)", |value| Ok(three(value)))? else { return Ok(None) };
+        let [first, second, third] = texts.map(|text| check_text(text).map_err(|problem| self.refuse(key, problem)));
+        Ok(Some([first?, second?, third?]))
+    }
+
     /// A list of at most `most` texts.
     pub(super) fn texts(&mut self, key: &'static str, most: usize) -> Result<Vec<String>, Refusal> {
         let texts = self.read(key, "a list of strings", |value| Ok(strings(value)))?;

@@ -2,9 +2,10 @@
 
 use super::error::{Refusal, quoted};
 use super::options::Options;
+use super::payload;
 use crate::model::{
-    Assume, BatteryFloor, Config, Connectivity, Filter, LinkType, Metered, NetworkNeed, OnExisting, Overrides, Owner,
-    State, StrategyName, TaskId, WallTime,
+    Assume, BatteryFloor, Config, Connectivity, FileInfo, Filter, Limits, LinkType, Metered, NetworkNeed, OnExisting,
+    Original, Overrides, Owner, Quality, RecordField, State, StrategyName, TaskId, WallTime,
 };
 
 /// The most tags of a task.
@@ -51,6 +52,55 @@ impl TaskOptions {
     pub(super) fn request_id_of(&self, index: usize) -> Option<String> {
         self.request_id.as_ref().map(|id| format!("{id}\u{1f}{index}"))
     }
+}
+
+/// What an EnqueueFile asks for.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct FileOptions {
+    pub(super) task: TaskOptions,
+    /// With neither size nor hash, which its copy will have.
+    pub(super) file: FileInfo,
+}
+
+impl FileOptions {
+    /// Reads and checks them all.
+    pub(super) fn read(mut options: Options<'_>, now: WallTime, limits: &Limits) -> Result<Self, Refusal> {
+        let qualities = words(Quality::ALL, |word| word.as_str());
+        let originals = words(Original::ALL, |word| word.as_str());
+        let max_edge = options.number("max_edge", u32::MAX.into())?.and_then(|edge| u32::try_from(edge).ok());
+        let record = options.triple("record")?;
+        let file = FileInfo {
+            size: 0,
+            sha256: [0; 32],
+            name: options.text("name")?.unwrap_or_default(),
+            content_type: content_type(&mut options)?,
+            metadata: metadata(&mut options, limits)?,
+            quality: options.word("quality", &qualities, Quality::parse)?.unwrap_or(Quality::Auto),
+            original: options.word("original", &originals, Original::parse)?.unwrap_or(Original::Never),
+            max_edge: max_edge.filter(|edge| *edge > 0),
+            record: record.map(|[collection, id, field]| RecordField { collection, id, field }),
+        };
+        Ok(Self { task: TaskOptions::read(options, now)?, file })
+    }
+}
+
+/// A media type goes into a header as it is, so it has at least its form (RFC 9110, 8.3.1).
+fn content_type(options: &mut Options<'_>) -> Result<String, Refusal> {
+    let Some(text) = options.text("content_type")? else { return Ok(String::new()) };
+    let halves = text.split_once('/').filter(|(kind, rest)| !kind.is_empty() && !rest.is_empty());
+    if halves.is_none() || !text.is_ascii() {
+        return Err(options.refuse("content_type", format!("{} is no media type, as image/jpeg is", quoted(&text))));
+    }
+    Ok(text)
+}
+
+fn metadata(options: &mut Options<'_>, limits: &Limits) -> Result<String, Refusal> {
+    let Some(text) = options.unchecked_text("metadata")? else { return Ok(String::new()) };
+    payload::check("option metadata", &text, limits)?;
+    if !text.trim_start().starts_with('{') {
+        return Err(options.refuse("metadata", "not a JSON object"));
+    }
+    Ok(text)
 }
 
 fn after(options: &mut Options<'_>) -> Result<Vec<TaskId>, Refusal> {

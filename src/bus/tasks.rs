@@ -10,12 +10,13 @@ use super::access::Action;
 use super::call::{Call, Effect, Method, Outcome, Reply};
 use super::desk::{Desk, stopping};
 use super::error::{Refusal, quoted};
+use super::files;
 use super::options::Options;
 use super::payload;
 use super::route::{Interface, unknown_method};
 use super::task_options::{TaskOptions, assume, filter};
 use super::wire;
-use crate::model::{Assume, Block, Kind, NewTask, Overrides, Payload, Reason, State, Strategy, Task, TaskId};
+use crate::model::{Assume, Block, Config, Kind, NewTask, Overrides, Payload, Reason, State, Strategy, Task, TaskId};
 use crate::store::Scope;
 
 /// The most ids of one `Cancel`, `Retry` or `Discard`.
@@ -28,6 +29,7 @@ pub(super) const INTERFACE: Interface = Interface {
     methods: &[
         Method { name: "Enqueue", takes: "ssa{sv}", gives: "s", effect: Effect::Write },
         Method { name: "EnqueueBatch", takes: "sasa{sv}", gives: "as", effect: Effect::Write },
+        Method { name: "EnqueueFile", takes: "sha{sv}", gives: "s", effect: Effect::File },
         Method { name: "Get", takes: "s", gives: "a{sv}", effect: Effect::Read },
         Method { name: "List", takes: "a{sv}su", gives: "aa{sv}s", effect: Effect::Read },
         Method { name: "Cancel", takes: "as", gives: "u", effect: Effect::Write },
@@ -43,6 +45,7 @@ pub(super) fn call(desk: &Desk, call: &Call, method: &str) -> Result<Outcome, Re
     match method {
         "Enqueue" => enqueue(desk, call),
         "EnqueueBatch" => enqueue_batch(desk, call),
+        "EnqueueFile" => files::enqueue_file(desk, call),
         "Get" => get(desk, call),
         "List" => list(desk, call),
         "Cancel" | "Retry" | "Discard" => by_ids(desk, call, method),
@@ -56,11 +59,11 @@ fn enqueue(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     let (strategy, payload, options): (&str, &str, HashMap<&str, Variant<'_>>) =
         body.deserialize().map_err(Refusal::invalid)?;
     let config = desk.config();
-    let strategy = json_strategy(config.strategy(strategy), strategy)?;
+    let strategy = strategy_of(Kind::Json, &config, strategy)?;
     payload::check("payload", payload, &config.limits)?;
     let options = TaskOptions::read(Options::new("option", options), desk.wall())?;
     let request_id = options.request_id.clone();
-    let task = new_task(desk, call, strategy, payload, &options, request_id);
+    let task = new_task(desk, call, strategy, Payload::Json(payload.to_owned()), &options, request_id);
     let stored = desk.store.enqueue(vec![task]);
     let call = call.clone();
     Ok(Outcome::later(async move {
@@ -75,12 +78,14 @@ fn enqueue_batch(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     let (strategy, payloads, options): (&str, Vec<&str>, HashMap<&str, Variant<'_>>) =
         body.deserialize().map_err(Refusal::invalid)?;
     let config = desk.config();
-    let strategy = json_strategy(config.strategy(strategy), strategy)?;
+    let strategy = strategy_of(Kind::Json, &config, strategy)?;
     payload::check_batch(&payloads, &config.limits)?;
     let options = TaskOptions::read(Options::new("option", options), desk.wall())?;
-    let tasks: Vec<_> = (payloads.iter().enumerate())
-        .map(|(index, payload)| new_task(desk, call, strategy, payload, &options, options.request_id_of(index)))
-        .collect();
+    let task = |(index, payload): (usize, &&str)| {
+        let payload = Payload::Json((*payload).to_owned());
+        new_task(desk, call, strategy, payload, &options, options.request_id_of(index))
+    };
+    let tasks: Vec<_> = payloads.iter().enumerate().map(task).collect();
     let stored = desk.store.enqueue(tasks);
     let call = call.clone();
     Ok(Outcome::later(async move {
@@ -89,21 +94,28 @@ fn enqueue_batch(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     }))
 }
 
-fn json_strategy<'c>(found: Option<&'c Strategy>, name: &str) -> Result<&'c Strategy, Refusal> {
-    let Some(strategy) = found else {
+/// The strategy of this name, if it carries what is handed over.
+pub(super) fn strategy_of<'c>(kind: Kind, config: &'c Config, name: &str) -> Result<&'c Strategy, Refusal> {
+    let Some(strategy) = config.strategy(name) else {
         return Err(Refusal::unknown_strategy(format!("no strategy is called {}", quoted(name))));
     };
-    match strategy.kind {
-        Kind::Json => Ok(strategy),
-        Kind::File => Err(Refusal::invalid(format!("strategy {} carries files, not JSON", strategy.name))),
+    match (strategy.kind, kind) {
+        (Kind::Json, Kind::Json) | (Kind::File, Kind::File) => Ok(strategy),
+        (Kind::File, Kind::Json) => {
+            Err(Refusal::invalid(format!("strategy {} carries files, not JSON", strategy.name)))
+        }
+        (Kind::Json, Kind::File) => {
+            Err(Refusal::invalid(format!("strategy {} carries JSON, not files", strategy.name)))
+        }
     }
 }
 
-fn new_task(
+/// A task of the caller.
+pub(super) fn new_task(
     desk: &Desk,
     call: &Call,
     strategy: &Strategy,
-    payload: &str,
+    payload: Payload,
     options: &TaskOptions,
     request_id: Option<String>,
 ) -> NewTask {
@@ -113,7 +125,7 @@ fn new_task(
         app: options.app.clone().unwrap_or_else(|| call.caller.app.clone()),
         strategy: strategy.name.clone(),
         overrides: options.overrides,
-        payload: Payload::Json(payload.to_owned()),
+        payload,
         key: options.key.clone(),
         on_existing: options.on_existing,
         after: options.after.clone(),
