@@ -1,5 +1,7 @@
 //! The command line.
 
+use std::path::PathBuf;
+
 use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -8,7 +10,7 @@ use zbus::Variant;
 use super::exit;
 use super::time::When;
 use crate::daemon::BusChoice;
-use crate::model::State;
+use crate::model::{Original, Quality, State};
 
 /// Controls ferryd: hands it work, shows what waits and why.
 ///
@@ -44,6 +46,8 @@ pub(super) enum Command {
     Explain(Explain),
     /// Hand over a task, or a task for each line of standard input.
     Enqueue(Enqueue),
+    /// Hand over files, each as a task.
+    Put(Put),
     /// Take back tasks that have not ended; all or none.
     Cancel {
         /// The tasks.
@@ -161,12 +165,26 @@ pub(super) struct Enqueue {
     /// each as it is acknowledged.
     #[arg(long)]
     pub(super) lines: bool,
-    /// Go one by one, in order, with this user's tasks of the same key.
-    #[arg(long)]
-    pub(super) key: Option<String>,
     /// What to do when a pending task has this key.
     #[arg(long, value_name = "HOW", value_parser = ["append", "keep", "replace"], requires = "key")]
     pub(super) on_existing: Option<String>,
+    /// What all tasks may say.
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// If ferryd goes away, wait until it is back and send again what was not acknowledged.
+    #[arg(long, requires = "request_id")]
+    pub(super) retry: bool,
+    /// Wait until every task has ended, and say how.
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+/// What `enqueue` and `put` say of a task alike.
+#[derive(Debug, Args)]
+pub(super) struct Common {
+    /// Go one by one, in order, with this user's tasks of the same key.
+    #[arg(long)]
+    pub(super) key: Option<String>,
     /// A label to find it by; may be repeated.
     #[arg(long)]
     pub(super) tag: Vec<String>,
@@ -179,7 +197,8 @@ pub(super) struct Enqueue {
     /// Fail if not done by then: a duration (2h, "15 min") or RFC 3339.
     #[arg(long, value_name = "TIME", value_parser = When::parse)]
     pub(super) expires: Option<When>,
-    /// Makes a repeated call harmless: the same name adds nothing twice. With --lines, line N gets NAME-N.
+    /// Makes a repeated call harmless: the same name adds nothing twice. With --lines, line N gets NAME-N; of
+    /// several files, file N does.
     #[arg(long, value_name = "NAME")]
     pub(super) request_id: Option<String>,
     /// Networks that will do, instead of the strategy's.
@@ -191,10 +210,42 @@ pub(super) struct Enqueue {
     /// The least battery in percent, instead of the strategy's.
     #[arg(long, value_name = "PERCENT", value_parser = ["0", "15", "30", "50", "80"])]
     pub(super) min_battery: Option<String>,
-    /// If ferryd goes away, wait until it is back and send again what was not acknowledged.
-    #[arg(long, requires = "request_id")]
-    pub(super) retry: bool,
-    /// Wait until every task has ended, and say how.
+}
+
+/// `put`
+#[derive(Debug, Args)]
+pub(super) struct Put {
+    /// Files to hand over, and folders whose regular files are, at any depth, sorted by name.
+    #[arg(required = true, value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
+    /// The policy to follow.
+    #[arg(long, value_name = "NAME", default_value = "photo")]
+    pub(super) strategy: String,
+    /// What the server is told as the file's name, instead of its own; only with one file.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) name: Option<String>,
+    /// Its media type, instead of the one that goes with the ending of its name.
+    #[arg(long, value_name = "TYPE")]
+    pub(super) content_type: Option<String>,
+    /// A JSON object that goes to the server with the file.
+    #[arg(long, value_name = "JSON", value_parser = json_object)]
+    pub(super) metadata: Option<String>,
+    /// What all tasks may say.
+    #[command(flatten)]
+    pub(super) common: Common,
+    /// How much of a picture may be given away for a faster upload.
+    #[arg(long, value_parser = PossibleValuesParser::new(Quality::ALL.iter().map(|quality| quality.as_str())))]
+    pub(super) quality: Option<String>,
+    /// What becomes of the original of a picture that was sent smaller.
+    #[arg(long, value_name = "WHEN", value_parser = PossibleValuesParser::new(Original::ALL.iter().map(|original| original.as_str())))]
+    pub(super) original: Option<String>,
+    /// The longest edge that the server wants.
+    #[arg(long, value_name = "PIXELS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) max_edge: Option<u32>,
+    /// A field of a record that learns where the file went.
+    #[arg(long, value_name = "COLLECTION/ID/FIELD", value_parser = record)]
+    pub(super) record: Option<(String, String, String)>,
+    /// Wait until every file has ended, with bars on a terminal, and say how.
     #[arg(long)]
     pub(super) wait: bool,
 }
@@ -214,6 +265,22 @@ pub(super) struct Ids {
 fn owner(text: &str) -> Result<u32, String> {
     let named = || crate::config::Host::local().users.get(text).copied();
     text.parse().ok().or_else(named).ok_or_else(|| format!("there is no user {text:?}"))
+}
+
+fn json_object(text: &str) -> Result<String, String> {
+    let read: Result<serde_json::Map<String, serde_json::Value>, _> = serde_json::from_str(text);
+    read.map(|_| text.to_owned()).map_err(|error| format!("a JSON object is expected: {error}"))
+}
+
+/// Reads `COLLECTION/ID/FIELD`; only the id may hold a slash.
+fn record(text: &str) -> Result<(String, String, String), String> {
+    let parts = text.split_once('/').and_then(|(collection, rest)| Some((collection, rest.rsplit_once('/')?)));
+    match parts {
+        Some((collection, (id, field))) if ![collection, id, field].contains(&"") => {
+            Ok((collection.to_owned(), id.to_owned(), field.to_owned()))
+        }
+        _ => Err("COLLECTION/ID/FIELD is expected".to_owned()),
+    }
 }
 
 /// Reads `KEY=VALUE`; the words of a key are checked by the daemon.
@@ -256,6 +323,8 @@ mod tests {
             "ferryctl enqueue metadata {} --key k --on-existing keep --expires 2h --charging --min-battery 30",
             "ferryctl enqueue metadata --charging=false -",
             "ferryctl enqueue metadata --lines --request-id run --retry --wait",
+            "ferryctl put a.jpg b --strategy photo --key k --charging --request-id r --wait",
+            "ferryctl put a.jpg --name b.jpg --metadata {} --quality balanced --original later --max-edge 4000 --record notes/a/b/photo",
             "ferryctl retry --all",
             "ferryctl pause --strategy photo --until 2026-05-01T12:00:00Z",
         ] {
@@ -279,6 +348,12 @@ mod tests {
             "ferryctl enqueue metadata {} --expires tomorrow",
             "ferryctl enqueue metadata {} --min-battery 20",
             "ferryctl enqueue metadata {} --on-existing keep",
+            "ferryctl put",
+            "ferryctl put a.jpg --metadata []",
+            "ferryctl put a.jpg --record notes/7",
+            "ferryctl put a.jpg --quality best",
+            "ferryctl put a.jpg --max-edge 0",
+            "ferryctl put a.jpg --expires tomorrow",
             "ferryctl cancel",
             "ferryctl retry",
             "ferryctl retry ID --all",
@@ -294,6 +369,6 @@ mod tests {
         else {
             panic!("refused");
         };
-        assert_eq!((enqueue.charging, enqueue.payload.as_deref()), (Some(true), Some("{}")));
+        assert_eq!((enqueue.common.charging, enqueue.payload.as_deref()), (Some(true), Some("{}")));
     }
 }

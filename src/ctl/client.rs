@@ -33,6 +33,8 @@ pub(crate) type Options<'a> = BTreeMap<&'a str, Variant<'a>>;
 pub(crate) enum News {
     /// A task moved.
     Task { id: String, strategy: String, state: String, detail: Dictionary },
+    /// More of a task's file has arrived.
+    Progress { id: String, done: u64, total: u64, detail: Dictionary },
     /// Signals were dropped.
     Lagged(u64),
     /// Properties of an object of the daemon.
@@ -302,6 +304,12 @@ fn signal(interface: &str, member: &str, path: String, arguments: Vec<Value>) ->
             state: text(next()),
             detail: Dictionary::of(next()),
         }),
+        ("org.ferryd.Ferry1.Tasks", "Progress") => Some(News::Progress {
+            id: text(next()),
+            done: next().as_u64().unwrap_or_default(),
+            total: next().as_u64().unwrap_or_default(),
+            detail: Dictionary::of(next()),
+        }),
         ("org.ferryd.Ferry1.Manager", "Lagged") => Some(News::Lagged(next().as_u64().unwrap_or_default())),
         ("org.freedesktop.DBus.Properties", "PropertiesChanged") => {
             Some(News::Properties { path, interface: text(next()), changed: Dictionary::of(next()) })
@@ -323,6 +331,9 @@ mod tests {
         assert_eq!((id.as_str(), strategy.as_str(), state.as_str(), detail.number("at")), ("a", "photo", "done", 7));
         let lagged = signal("org.ferryd.Ferry1.Manager", "Lagged", ROOT.to_owned(), json(serde_json::json!([300])));
         assert!(matches!(lagged, Some(News::Lagged(300))));
+        let more = json(serde_json::json!(["a", 5, 9, {"rate": 7}]));
+        let news = signal("org.ferryd.Ferry1.Tasks", "Progress", ROOT.to_owned(), more);
+        assert!(matches!(news, Some(News::Progress { done: 5, total: 9, .. })), "{news:?}");
         assert!(signal("org.example", "StateChanged", ROOT.to_owned(), Vec::new()).is_none());
     }
 }

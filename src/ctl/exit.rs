@@ -40,8 +40,8 @@ exits! {
     NotAuthorized = 5, "this user may not do that";
     /// The daemon took it apart and said no.
     Refused = 6, "refused: invalid, too large, in conflict, or the queue or disk is full";
-    /// `enqueue --wait`: not done.
-    TaskFailed = 7, "enqueue --wait: at least one task ended without being done";
+    /// `--wait`: not done.
+    TaskFailed = 7, "enqueue or put --wait: at least one task ended without being done";
 }
 
 /// The codes as a table for `--help`.

@@ -25,6 +25,8 @@ pub(super) struct TaskView {
     pub(super) error: Option<String>,
     pub(super) size: u64,
     pub(super) done: u64,
+    pub(super) rate: Option<u64>,
+    pub(super) chunk_size: Option<u64>,
     pub(super) key: Option<String>,
     pub(super) tags: Vec<String>,
     pub(super) after: Vec<String>,
@@ -55,6 +57,8 @@ impl TaskView {
             error: task.some_text("error"),
             size: task.number("size"),
             done: task.number("done"),
+            rate: task.has("rate").then(|| task.number("rate")),
+            chunk_size: task.has("chunk_size").then(|| task.number("chunk_size")),
             key: task.some_text("key"),
             tags: task.texts("tags"),
             after: task.texts("after"),
@@ -246,12 +250,27 @@ pub(super) enum EnqueueView {
     Unacknowledged { line: usize, unacknowledged: bool },
 }
 
-/// A line of `enqueue --wait`: how a task ended.
+/// A line of `put`: what became of one file.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub(super) enum PutView {
+    /// Safe in the spool.
+    Acknowledged { file: String, id: String },
+    /// Not to be read, or refused.
+    Refused { file: String, error: String },
+    /// Nobody knows: the daemon went away.
+    Unacknowledged { file: String, unacknowledged: bool },
+}
+
+/// A line of `enqueue --wait` and `put --wait`: how a task ended.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct EndView {
     pub(super) id: String,
     pub(super) state: String,
     pub(super) error: Option<String>,
+    /// With `put`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) file: Option<String>,
 }
 
 /// How many tasks a command changed.
@@ -266,6 +285,8 @@ pub(super) struct CountView {
 pub(super) enum WatchView {
     /// A task moved.
     Task { at: u64, id: String, strategy: String, state: String, detail: Map<String, Value> },
+    /// More of a task's file has arrived: bytes, and bytes a second.
+    Progress { at: u64, id: String, done: u64, total: u64, rate: u64, chunk_size: u64 },
     /// Properties changed: the object's last path element and the interface's.
     Changed { at: u64, object: String, interface: String, properties: Map<String, Value> },
     /// Signals were dropped: what is shown has a gap.

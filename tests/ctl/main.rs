@@ -3,6 +3,7 @@
 #[path = "../common/bus.rs"]
 mod bus;
 mod daemon;
+mod put;
 #[path = "../common/ready.rs"]
 mod ready;
 mod stand_in;

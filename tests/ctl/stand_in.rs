@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
+use std::io::Read as _;
 use std::pin::Pin;
 use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -38,6 +39,8 @@ impl Life {
 pub(crate) enum Say {
     /// Tell the subscriber that a task is now in this state.
     Moved(String, &'static str),
+    /// Tell the subscriber how far a task's file is.
+    Progress(String, u64, u64),
     /// Tell the subscriber that signals were left out.
     Lagged(u64),
     /// Ping the subscriber; the answer is awaited and kept as an event.
@@ -185,7 +188,17 @@ impl Daemon {
         }
         let member = header.member().expect("a member").to_string();
         if member == "Enqueue" {
-            return self.enqueue(message, &header).await;
+            let body = message.body();
+            let (strategy, payload, options) = body.deserialize().expect("the contract's types");
+            return self.enqueue(&header, strategy, payload, options).await;
+        }
+        if member == "EnqueueFile" {
+            let body = message.body();
+            let (strategy, file, options): (&str, zbus::OwnedFd, Options<'_>) =
+                body.deserialize().expect("the contract's types");
+            let mut content = String::new();
+            std::fs::File::from(std::os::fd::OwnedFd::from(file)).read_to_string(&mut content).expect("readable");
+            return self.enqueue(&header, strategy, &content, options).await;
         }
         if member == "Subscribe" {
             self.subscriber = header.sender().map(|name| name.to_string());
@@ -197,9 +210,7 @@ impl Daemon {
         true
     }
 
-    async fn enqueue(&mut self, message: &Message, header: &Header<'_>) -> bool {
-        let body = message.body();
-        let (strategy, payload, options): (&str, &str, Options<'_>) = body.deserialize().expect("the contract's types");
+    async fn enqueue(&mut self, header: &Header<'_>, strategy: &str, payload: &str, options: Options<'_>) -> bool {
         if payload.contains("bad") {
             let name = "org.ferryd.Ferry1.Error.InvalidArgument";
             self.connection.reply_error(header, name, &format!("{strategy}: no JSON")).await.expect("sent");
@@ -289,6 +300,10 @@ impl Daemon {
             Say::Moved(id, state) => {
                 let detail = Options::from([("at", 5u64.into()), ("error", "rejected: no".into())]);
                 signal("Tasks", "StateChanged").build(&(id, "metadata", state, detail))
+            }
+            Say::Progress(id, done, total) => {
+                let detail = Options::from([("rate", 250_000u64.into()), ("chunk_size", 65_536u32.into())]);
+                signal("Tasks", "Progress").build(&(id, done, total, detail))
             }
             Say::Lagged(count) => signal("Manager", "Lagged").build(&count),
             Say::Ping => {

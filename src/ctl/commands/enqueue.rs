@@ -6,10 +6,10 @@ use tokio::sync::mpsc;
 
 use super::lines::{Answer, Line, Lines, WINDOW, ranges};
 use super::wait::{Ends, wait};
-use crate::ctl::arguments::Enqueue;
+use crate::ctl::arguments::{Common, Enqueue};
 use crate::ctl::client::{Client, News, Options, first};
 use crate::ctl::exit::{Exit, Failure};
-use crate::ctl::render::Printer;
+use crate::ctl::render::{Bars, Printer};
 use crate::ctl::views::EnqueueView;
 use crate::model::WallTime;
 
@@ -31,7 +31,7 @@ pub(super) async fn enqueue(client: &mut Client, printer: &mut Printer<'_>, mut 
     pipeline.run(client, printer, &mut owner).await?;
     let Pipeline { ends, ids, failure, .. } = pipeline;
     if asked.wait {
-        wait(client, printer, ids, ends).await?;
+        wait(client, printer, ids, ends, &mut Bars::default()).await?;
     }
     failure.map_or(Ok(()), Err)
 }
@@ -184,7 +184,7 @@ impl<'a> Pipeline<'a> {
             // Whoever takes its place may have taken the lines already: without a request id nothing is sent twice.
             News::Owner(_) => *owner = None,
             News::Task { id, state, detail, .. } => self.ends.heard(id, state, &detail),
-            News::Lagged(_) | News::Properties { .. } => {}
+            News::Progress { .. } | News::Lagged(_) | News::Properties { .. } => {}
         }
         Ok(())
     }
@@ -247,16 +247,22 @@ impl<'a> Pipeline<'a> {
 }
 
 fn request_id(asked: &Enqueue, line: usize) -> Option<String> {
-    let name = asked.request_id.as_ref()?;
+    let name = asked.common.request_id.as_ref()?;
     Some(if asked.lines { format!("{name}-{line}") } else { name.clone() })
 }
 
 fn options<'a>(asked: &'a Enqueue, request_id: Option<&'a str>, now: WallTime) -> Options<'a> {
+    let mut options = common_options(&asked.common, request_id, now);
+    options.extend(asked.on_existing.as_deref().map(|how| ("on_existing", how.into())));
+    options
+}
+
+/// What a task says whatever it carries.
+pub(super) fn common_options<'a>(asked: &'a Common, request_id: Option<&'a str>, now: WallTime) -> Options<'a> {
     let mut options = Options::new();
     let texts = [
         ("request_id", request_id),
         ("key", asked.key.as_deref()),
-        ("on_existing", asked.on_existing.as_deref()),
         ("app", asked.app.as_deref()),
         ("network", asked.network.as_deref()),
     ];

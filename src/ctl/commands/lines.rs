@@ -82,6 +82,13 @@ impl Lines {
         self.settle(call, Progress::Answered(answer)).is_some()
     }
 
+    /// A line is answered without having been sent.
+    pub(super) fn settled(&mut self, number: usize, answer: Answer) {
+        if let Some((_, progress)) = self.lines.iter_mut().find(|(line, _)| line.number == number) {
+            *progress = Progress::Answered(answer);
+        }
+    }
+
     /// A call got no answer because the daemon of the unique name given back went away; `None` if it was none of ours.
     pub(super) fn lost(&mut self, call: NonZeroU32) -> Option<String> {
         self.settle(call, Progress::Unsent)

@@ -3,6 +3,7 @@
 mod control;
 mod enqueue;
 mod lines;
+mod put;
 mod status;
 mod tasks;
 mod wait;
@@ -26,6 +27,7 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Show { id } => tasks::show(client, printer, &id).await,
         Command::Explain(explain) => tasks::explain(client, printer, &explain).await,
         Command::Enqueue(enqueue) => enqueue::enqueue(client, printer, enqueue).await,
+        Command::Put(put) => put::put(client, printer, put).await,
         Command::Cancel { ids } => tasks::change(client, printer, tasks::Change::Cancel, ids).await,
         Command::Retry(ids) => tasks::change_failed(client, printer, tasks::Change::Retry, ids).await,
         Command::Discard(ids) => tasks::change_failed(client, printer, tasks::Change::Discard, ids).await,

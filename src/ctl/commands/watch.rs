@@ -34,6 +34,10 @@ fn view(news: News, now: u64) -> Option<WatchView> {
             let at = detail.some_number("at").unwrap_or(now);
             Some(WatchView::Task { at, id, strategy, state, detail: detail.into_inner() })
         }
+        News::Progress { id, done, total, detail } => {
+            let (rate, chunk_size) = (detail.number("rate"), detail.number("chunk_size"));
+            Some(WatchView::Progress { at: now, id, done, total, rate, chunk_size })
+        }
         News::Properties { path, interface, changed } => {
             let last = |text: &str, separator| text.rsplit(separator).next().unwrap_or_default().to_owned();
             let (object, interface) = (last(&path, '/'), last(&interface, '.'));
@@ -60,6 +64,10 @@ mod tests {
         let properties = News::Properties { path, interface: "org.ferryd.Ferry1.Strategy".to_owned(), changed };
         let Some(WatchView::Changed { at, object, interface, .. }) = view(properties, 9) else { panic!("no line") };
         assert_eq!((at, object.as_str(), interface.as_str()), (9, "photo", "Strategy"));
+        let detail = Dictionary::of(serde_json::json!({"rate": 7, "chunk_size": 3}));
+        let more = News::Progress { id: "a".into(), done: 5, total: 9, detail };
+        let expected = WatchView::Progress { at: 9, id: "a".into(), done: 5, total: 9, rate: 7, chunk_size: 3 };
+        assert_eq!(view(more, 9), Some(expected));
         assert_eq!(view(News::Lagged(3), 9), Some(WatchView::Lagged { at: 9, count: 3 }));
         assert_eq!(view(News::Owner(None), 9), Some(WatchView::Daemon { at: 9, present: false }));
     }

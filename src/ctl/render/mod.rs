@@ -1,6 +1,7 @@
 //! All that `ferryctl` writes: lines for people or one JSON document a line for programs on standard output, words about
 //! what goes on or wrong on standard error.
 
+mod bars;
 mod explain;
 mod palette;
 mod status;
@@ -12,10 +13,11 @@ use std::io::{self, IsTerminal, Write};
 
 use serde::Serialize;
 
+pub(super) use bars::Bars;
 pub(super) use palette::Palette;
 
 use super::exit::{Exit, Failure};
-use super::views::{CountView, EndView, EnqueueView, ExplainView, ListView, StatusView, TaskView, WatchView};
+use super::views::{CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView};
 use crate::model::WallTime;
 
 /// For whom to write.
@@ -34,20 +36,26 @@ pub(super) struct Printer<'a> {
     form: Form,
     palette: Palette,
     now: fn() -> WallTime,
+    /// Whether lines can be drawn anew.
+    terminal: bool,
+    /// Lines that the next output takes the place of.
+    drawn: usize,
 }
 
 impl<'a> Printer<'a> {
     /// To standard output and error; colours only on a terminal and without `NO_COLOR` (<https://no-color.org>).
     pub(super) fn standard(form: Form, now: fn() -> WallTime) -> Printer<'static> {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let palette = if io::stdout().is_terminal() && !unwanted { Palette::Colours } else { Palette::Plain };
-        Printer { out: Box::new(io::stdout()), err: Box::new(io::stderr()), form, palette, now }
+        let terminal = io::stdout().is_terminal();
+        let palette = if terminal && !unwanted { Palette::Colours } else { Palette::Plain };
+        Printer { out: Box::new(io::stdout()), err: Box::new(io::stderr()), form, palette, now, terminal, drawn: 0 }
     }
 
     /// To these, without colours.
     #[cfg(test)]
     pub(super) fn to(out: &'a mut Vec<u8>, err: &'a mut Vec<u8>, form: Form, now: fn() -> WallTime) -> Self {
-        Self { out: Box::new(out), err: Box::new(err), form, palette: Palette::Plain, now }
+        let (out, err) = (Box::new(out), Box::new(err));
+        Self { out, err, form, palette: Palette::Plain, now, terminal: false, drawn: 0 }
     }
 
     /// What time it is.
@@ -57,6 +65,7 @@ impl<'a> Printer<'a> {
 
     /// Words on standard error. Nobody listening there stops nothing.
     pub(super) fn say(&mut self, words: &str) {
+        drop(self.clear());
         let words = words.lines().map(clean).collect::<Vec<_>>().join("\n");
         drop(writeln!(self.err, "ferryctl: {words}"));
     }
@@ -112,6 +121,38 @@ impl<'a> Printer<'a> {
         }
     }
 
+    /// As with [`enqueued`](Self::enqueued), of a file.
+    pub(super) fn put(&mut self, view: &PutView) -> Result<(), Failure> {
+        match (self.form, view) {
+            (Form::Json, _) => self.write(view, |_| String::new()),
+            (Form::Text, PutView::Acknowledged { id, .. }) => self.write(view, |_| format!("{}\n", clean(id))),
+            (Form::Text, PutView::Refused { file, error }) => {
+                self.say(&format!("{file}: {error}"));
+                Ok(())
+            }
+            (Form::Text, PutView::Unacknowledged { .. }) => Ok(()),
+        }
+    }
+
+    /// Draws the bars in the place of those drawn before; nothing but on a terminal.
+    pub(super) fn bars(&mut self, bars: &Bars) -> Result<(), Failure> {
+        if !self.terminal || self.form == Form::Json {
+            return Ok(());
+        }
+        let text = bars.text(self.palette);
+        self.raw(text.as_bytes())?;
+        self.drawn = text.lines().count();
+        Ok(())
+    }
+
+    /// Takes away what may be drawn anew (ECMA-48: CPL, ED).
+    fn clear(&mut self) -> io::Result<()> {
+        match std::mem::take(&mut self.drawn) {
+            0 => Ok(()),
+            lines => write!(self.out, "\x1b[{lines}F\x1b[J"),
+        }
+    }
+
     pub(super) fn end(&mut self, view: &EndView) -> Result<(), Failure> {
         let text = |printer: &Self| tasks::end(view, printer.palette);
         self.write(view, text)
@@ -124,6 +165,7 @@ impl<'a> Printer<'a> {
 
     /// Text that is the same in both forms: help, completions.
     pub(super) fn raw(&mut self, text: &[u8]) -> Result<(), Failure> {
+        self.clear()?;
         self.out.write_all(text)?;
         Ok(self.out.flush()?)
     }
@@ -134,6 +176,15 @@ impl<'a> Printer<'a> {
             Form::Json => serde_json::to_string(view).map_err(io::Error::from)? + "\n",
         };
         self.raw(text.as_bytes())
+    }
+}
+
+/// Bytes as people read them.
+fn size(bytes: u64) -> String {
+    let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
+    match units.into_iter().find(|(_, unit)| bytes >= *unit) {
+        Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),
+        None => format!("{bytes} bytes"),
     }
 }
 

@@ -1,8 +1,8 @@
-//! `ferryctl list`, `show` and `enqueue --wait` for people.
+//! `ferryctl list`, `show` and `--wait` for people.
 
-use super::clean;
 use super::palette::{Ink, Palette};
 use super::table::{Cell, table};
+use super::{clean, size};
 use crate::ctl::time::{relative, rfc3339};
 use crate::ctl::views::{EndView, ListView, TaskView};
 use crate::model::WallTime;
@@ -36,10 +36,20 @@ fn row(task: &TaskView, now: WallTime) -> [Cell; 7] {
 fn note(task: &TaskView, now: WallTime) -> String {
     let next = task.next.filter(|at| task.state == "pending" && *at > now.as_micros());
     let mut parts = task.reasons.clone();
+    parts.extend(progress(task));
     parts.extend(next.map(|at| relative(WallTime::from_micros(at), now)));
     let error = task.error.iter().filter(|_| matches!(task.state.as_str(), "failed" | "pending"));
     parts.extend(error.map(|error| short(error)));
     parts.join(", ")
+}
+
+/// How far a file has come that is not there yet.
+fn progress(task: &TaskView) -> Option<String> {
+    if task.done == 0 || task.has_ended() {
+        return None;
+    }
+    let rate = task.rate.filter(|rate| *rate > 0).map(|rate| format!(" at {}/s", size(rate)));
+    Some(format!("{} of {}{}", size(task.done), size(task.size), rate.unwrap_or_default()))
 }
 
 fn short(text: &str) -> String {
@@ -72,6 +82,8 @@ pub(super) fn one(task: &TaskView, now: WallTime, palette: Palette) -> String {
     line("tags", &clean(&task.tags.join(", ")));
     line("after", &clean(&task.after.join(", ")));
     line("size", &format!("{} bytes", task.size));
+    line("done", &progress(task).unwrap_or_default());
+    line("chunk", &task.chunk_size.map(|chunk| format!("{chunk} bytes")).unwrap_or_default());
     line("attempts", &task.attempts.to_string());
     line("created", &time(task.created));
     line("next", &time(task.next));
@@ -91,5 +103,6 @@ pub(super) fn one(task: &TaskView, now: WallTime, palette: Palette) -> String {
 pub(super) fn end(view: &EndView, palette: Palette) -> String {
     let state = palette.paint(Ink::of_state(&view.state), &clean(&view.state));
     let error = view.error.as_ref().map(|error| format!(": {}", clean(error))).unwrap_or_default();
-    format!("{} {state}{error}\n", clean(&view.id))
+    let file = view.file.as_ref().map(|file| format!(" {}", clean(file))).unwrap_or_default();
+    format!("{} {state}{file}{error}\n", clean(&view.id))
 }

@@ -75,6 +75,7 @@ pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
         json!({"from": "running", "at": NOW, "attempts": 1, "error": ""}).as_object().cloned().unwrap_or_default();
     let properties = json!({"Pending": 39}).as_object().cloned().unwrap_or_default();
     let id = || ID.to_owned();
+    let file = || "photos/7.jpg".to_owned();
     let document = |form: String| serde_json::from_str(&form).unwrap();
     let json = |print: &dyn Fn(&mut Printer<'_>) -> Result<(), Failure>| document(printed(Form::Json, print));
     let watched = |view: WatchView| document(printed(Form::Json, |printer| printer.watch(&view)));
@@ -90,7 +91,28 @@ pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
             json(&|printer| printer.enqueued(&EnqueueView::Refused { line: 2, error: "the queue is full".into() })),
         ),
         ("lost", json(&|printer| printer.enqueued(&EnqueueView::Unacknowledged { line: 3, unacknowledged: true }))),
-        ("end", json(&|printer| printer.end(&EndView { id: id(), state: "done".into(), error: None }))),
+        ("end", json(&|printer| printer.end(&EndView { id: id(), state: "done".into(), error: None, file: None }))),
+        ("put", json(&|printer| printer.put(&PutView::Acknowledged { file: file(), id: id() }))),
+        (
+            "unreadable",
+            json(&|printer| printer.put(&PutView::Refused { file: file(), error: "Permission denied".into() })),
+        ),
+        ("unsure", json(&|printer| printer.put(&PutView::Unacknowledged { file: file(), unacknowledged: true }))),
+        (
+            "end of a file",
+            json(&|printer| printer.end(&EndView { id: id(), state: "done".into(), error: None, file: Some(file()) })),
+        ),
+        (
+            "progress",
+            watched(WatchView::Progress {
+                at: NOW,
+                id: id(),
+                done: 131_072,
+                total: 421_888,
+                rate: 250_000,
+                chunk_size: 65_536,
+            }),
+        ),
         ("daemon", watched(WatchView::Daemon { at: NOW, present: true })),
         (
             "task",
@@ -210,6 +232,41 @@ fn watching_writes_a_line_for_each_change() {
 }
 
 #[test]
+fn uploads_are_shown_with_how_far_they_are() {
+    let view = WatchView::Progress { at: NOW, id: "a".into(), done: 5_250, total: 1_000_000, rate: 999, chunk_size: 1 };
+    let line = printed(Form::Text, |printer| printer.watch(&view));
+    assert_eq!(line, "2026-05-01T12:00:00Z  a  5.2 kB of 1.0 MB at 999 bytes/s\n");
+    let running = TaskView { done: 500, size: 2_000, rate: Some(100), chunk_size: Some(64), ..task("running") };
+    let shown = printed(Form::Text, |printer| printer.task(&running));
+    assert!(shown.contains("\ndone       500 bytes of 2.0 kB at 100 bytes/s\nchunk      64 bytes\n"), "{shown}");
+    let listed = printed(Form::Text, |printer| printer.list(&ListView { tasks: vec![running], more: false }));
+    assert!(listed.ends_with("note-7  offline, 500 bytes of 2.0 kB at 100 bytes/s\n"), "{listed}");
+}
+
+#[test]
+fn bars_are_drawn_in_place_and_only_on_a_terminal() {
+    let mut bars = Bars::default();
+    bars.add("a", "photos/a.jpg", 2_000);
+    bars.add("b", "photos/b.jpg", 3_000);
+    bars.heard("a", 500, 2_000, 100);
+    assert_eq!(printed(Form::Text, |printer| printer.bars(&bars)), "");
+    let on_terminal = printed(Form::Text, |printer| {
+        printer.terminal = true;
+        printer.bars(&bars)?;
+        let file = bars.ended("a");
+        printer.end(&EndView { id: "a".into(), state: "done".into(), error: None, file })?;
+        bars.ended("b");
+        printer.bars(&bars)
+    });
+    let expected = "\
+a.jpg                           [#####...............]   25 %  100 bytes/s
+0 of 2 files, 500 bytes of 5.0 kB
+\x1b[2F\x1b[Ja done photos/a.jpg
+";
+    assert_eq!(on_terminal, expected);
+}
+
+#[test]
 fn colours_are_laid_on_after_the_columns_are_drawn() {
     let view = ListView { tasks: vec![failed()], more: false };
     let coloured = super::tasks::list(&view, now(), Palette::Colours);
@@ -242,8 +299,15 @@ fn a_reader_that_has_gone_ends_it_quietly() {
         }
     }
     let mut err = Vec::new();
-    let mut printer =
-        Printer { out: Box::new(Closed), err: Box::new(&mut err), form: Form::Text, palette: Palette::Plain, now };
+    let mut printer = Printer {
+        out: Box::new(Closed),
+        err: Box::new(&mut err),
+        form: Form::Text,
+        palette: Palette::Plain,
+        now,
+        terminal: false,
+        drawn: 0,
+    };
     let failure = printer.count("cancelled", 1).unwrap_err();
     assert_eq!((failure.clone(), printer.fail(failure)), (Failure::Unread, Exit::Ok));
     drop(printer);

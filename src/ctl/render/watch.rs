@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::clean;
 use super::palette::{Ink, Palette};
+use super::{clean, size};
 use crate::ctl::time::rfc3339;
 use crate::ctl::views::WatchView;
 use crate::model::WallTime;
@@ -13,6 +13,9 @@ pub(super) fn text(view: &WatchView, palette: Palette) -> String {
         WatchView::Task { at, id, strategy, state, detail } => {
             let state = palette.paint(Ink::of_state(state), &clean(state));
             (at, format!("{}  {}  {state}{}", clean(id), clean(strategy), error(detail)))
+        }
+        WatchView::Progress { at, id, done, total, rate, .. } => {
+            (at, format!("{}  {} of {} at {}/s", clean(id), size(*done), size(*total), size(*rate)))
         }
         WatchView::Changed { at, object, interface, properties } => {
             let name = if interface == "Strategy" { object } else { interface };
