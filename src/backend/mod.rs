@@ -42,7 +42,8 @@ pub struct Hands<'a> {
 
 /// Durable memory of one attempt's tasks.
 pub trait Keep: Send + Sync {
-    /// Resolves when the note is on disk in place of an earlier one. The next attempt gets it with the task.
+    /// Resolves when the note is on disk in place of an earlier one. The next attempt gets it with the task. A note in
+    /// place of another says that the task has come further: earlier starts that found it running do not count any more.
     fn keep(&self, task: TaskId, note: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>>;
 }
 

@@ -53,17 +53,17 @@ impl TusBackend {
     }
 
     pub(super) async fn abandon(&self, note: &str) -> Answer {
-        match self.place_of(note) {
+        match self.place_of(session::Note::read(note).url) {
             Some(place) => protocol::delete(&self.client, &place).await,
             // Nothing was begun, or at another server than config names now: nothing of ours to end.
             None => Answer::Results(Vec::new()),
         }
     }
 
-    /// Where the upload of a note is; an empty note takes back an earlier one.
-    fn place_of(&self, note: &str) -> Option<crate::http::Place> {
+    /// The place of a URL that was kept; none takes back an earlier one.
+    fn place_of(&self, url: &str) -> Option<crate::http::Place> {
         let refused = |words: String| tracing::warn!(words, "an upload's URL that was kept cannot be used");
-        Some(note).filter(|note| !note.is_empty()).and_then(|note| self.client.place(note).map_err(refused).ok())
+        Some(url).filter(|url| !url.is_empty()).and_then(|url| self.client.place(url).map_err(refused).ok())
     }
 
     /// What the server offers; an answer to that is remembered, its absence is not.

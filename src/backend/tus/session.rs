@@ -45,6 +45,25 @@ struct Standing {
     status: u16,
 }
 
+/// What is kept of an upload: its URL, and after a space how far it was when that was last written.
+pub(super) struct Note<'n> {
+    pub(super) url: &'n str,
+    offset: u64,
+}
+
+impl<'n> Note<'n> {
+    pub(super) fn read(text: &'n str) -> Self {
+        let (url, offset) = text.split_once(' ').unwrap_or((text, ""));
+        Self { url, offset: offset.parse().unwrap_or_default() }
+    }
+}
+
+impl std::fmt::Display for Note<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.url, self.offset)
+    }
+}
+
 /// How the sending of a chunk ended.
 enum Sent {
     Taken(u16),
@@ -110,11 +129,21 @@ impl<'a> Session<'a> {
 
     /// Where an earlier attempt left off, or else the start of a new upload.
     async fn begin(&mut self) -> Result<Standing, Answer> {
-        let kept = self.task.note.as_deref().and_then(|note| self.tus.place_of(note));
-        match kept {
-            Some(place) => self.look(Standing { place, offset: 0, status: 0 }).await,
-            None => self.create().await,
+        let note = Note::read(self.task.note.as_deref().unwrap_or_default());
+        let Some(place) = self.tus.place_of(note.url) else { return self.create().await };
+        let now = self.look(Standing { place, offset: 0, status: 0 }).await?;
+        if now.offset > note.offset {
+            // What is written anew says that the task has come further, however its attempts ended.
+            self.note(&now).await?;
         }
+        Ok(now)
+    }
+
+    /// Keeps where the upload is and how far.
+    async fn note(&self, now: &Standing) -> Result<(), Answer> {
+        let note = Note { url: now.place.as_str(), offset: now.offset };
+        let unkept = |words| Answer::Unreachable { words: format!("the upload's URL cannot be kept: {words}") };
+        self.keep.keep(self.task.id, note.to_string()).await.map_err(unkept)
     }
 
     /// Begins an upload. Where it is is on disk before a byte of it goes: what is begun twice stays behind at the
@@ -123,12 +152,13 @@ impl<'a> Session<'a> {
         let (tus, request, task, info) = (self.tus, self.request, self.task, self.info);
         let made = self.steadily(|| protocol::create(&tus.client, request, task, info)).await;
         let (place, status) = made?;
-        if let Err(words) = self.keep.keep(self.task.id, place.as_str().to_owned()).await {
-            protocol::delete(&self.tus.client, &place).await;
-            return Err(Answer::Unreachable { words: format!("the upload's URL cannot be kept: {words}") });
+        let now = Standing { place, offset: 0, status };
+        if let Err(answer) = self.note(&now).await {
+            protocol::delete(&tus.client, &now.place).await;
+            return Err(answer);
         }
         self.progress.confirmed(0);
-        Ok(Standing { place, offset: 0, status })
+        Ok(now)
     }
 
     /// Asks the server how far it is.

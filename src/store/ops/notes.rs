@@ -8,7 +8,8 @@ use super::super::row::{Phase, Row};
 use super::super::work::Work;
 use crate::model::{BackendName, TaskId};
 
-/// Keeps a note of a running task in place of an earlier one.
+/// Keeps a note of a running task. In place of an earlier one it says that the task has come further: the starts that
+/// found it running until now do not count towards `crashed`.
 pub(in crate::store) struct Keep {
     pub(in crate::store) task: TaskId,
     pub(in crate::store) backend: BackendName,
@@ -29,9 +30,15 @@ impl Operation for Keep {
         // Of a task that is gone meanwhile nothing needs to be remembered: its attempt ends what it began.
         let Some(row) = Row::find(work.conn, self.task)? else { return Ok(()) };
         if matches!(row.phase, Phase::Running | Phase::Withdrawn) {
-            work.conn
-                .prepare_cached("INSERT OR REPLACE INTO note (task, backend, body) VALUES (?, ?, ?)")?
-                .execute(params![row.seq, self.backend.as_str(), self.note])?;
+            let earlier = work.conn.prepare_cached("DELETE FROM note WHERE task = ?")?.execute([row.seq])?;
+            work.conn.prepare_cached("INSERT INTO note (task, backend, body) VALUES (?, ?, ?)")?.execute(params![
+                row.seq,
+                self.backend.as_str(),
+                self.note
+            ])?;
+            if earlier > 0 && row.crashes > 0 {
+                work.conn.prepare_cached("UPDATE task SET crashes = 0 WHERE seq = ?")?.execute([row.seq])?;
+            }
         }
         Ok(())
     }

@@ -80,6 +80,19 @@ fn an_attempt_that_came_further_starts_counting_anew() {
 }
 
 #[test]
+fn a_file_that_comes_further_between_crashes_is_not_to_blame_for_them() {
+    let mut rig = Rig::new();
+    let [moving, stuck] = [(); 2].map(|()| rig.add(photo(9)));
+    for life in 0..5 {
+        let running = rig.claim(2, START);
+        assert!(running.contains(&moving), "life {life}");
+        keep(&rig, moving, &format!("{URL} {life}"));
+        rig = rig.reopen(START);
+    }
+    assert_eq!((rig.state(moving), rig.state(stuck)), (State::Pending, State::Failed));
+}
+
+#[test]
 fn what_a_cancelled_task_had_begun_is_told_until_it_is_forgotten() {
     let rig = Rig::new();
     let [waiting, running, fresh] = [(); 3].map(|()| rig.add(photo(9)));
