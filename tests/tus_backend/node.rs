@@ -3,9 +3,10 @@
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, Once, mpsc};
+use std::sync::Once;
 
 use tempfile::TempDir;
+use tokio::sync::{Mutex, mpsc};
 
 use crate::setup::PATIENCE;
 
@@ -15,7 +16,7 @@ pub(crate) struct Node {
     process: Child,
     pub(crate) port: u16,
     pub(crate) folder: TempDir,
-    lines: Mutex<mpsc::Receiver<String>>,
+    lines: Mutex<mpsc::UnboundedReceiver<String>>,
 }
 
 /// A request as the server logged it.
@@ -29,7 +30,7 @@ pub(crate) struct Logged {
 }
 
 impl Node {
-    pub(crate) fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/tus");
         INSTALLED.call_once(|| install(&here));
         let folder = TempDir::new().unwrap();
@@ -40,10 +41,10 @@ impl Node {
             .stdout(Stdio::piped())
             .spawn()
             .expect("node is installed by tests/all.sh");
-        let (sender, lines) = mpsc::channel();
+        let (sender, mut lines) = mpsc::unbounded_channel();
         let output = BufReader::new(process.stdout.take().unwrap());
         std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        let port = lines.recv_timeout(PATIENCE).unwrap().parse().unwrap();
+        let port = line(&mut lines).await.parse().unwrap();
         Self { process, port, folder, lines: Mutex::new(lines) }
     }
 
@@ -62,8 +63,8 @@ impl Node {
     }
 
     /// The next request that ended.
-    pub(crate) fn next(&self) -> Logged {
-        let line = self.lines.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+    pub(crate) async fn next(&self) -> Logged {
+        let line = line(&mut *self.lines.lock().await).await;
         let words: Vec<&str> = line.split(' ').collect();
         Logged {
             method: words[0].to_owned(),
@@ -73,15 +74,12 @@ impl Node {
         }
     }
 
-    /// The requests that it answered, up to and including the first of this method and status.
-    pub(crate) fn until(&self, method: &str, status: u16) -> Vec<Logged> {
-        let mut seen = Vec::new();
+    /// The next request of this method that ended.
+    pub(crate) async fn until_method(&self, method: &str) -> Logged {
         loop {
-            let next = self.next();
-            let last = next.method == method && next.status == status;
-            seen.push(next);
-            if last {
-                return seen;
+            let next = self.next().await;
+            if next.method == method {
+                return next;
             }
         }
     }
@@ -92,6 +90,10 @@ impl Drop for Node {
         self.process.kill().ok();
         self.process.wait().ok();
     }
+}
+
+async fn line(lines: &mut mpsc::UnboundedReceiver<String>) -> String {
+    tokio::time::timeout(PATIENCE, lines.recv()).await.expect("the server says a line").expect("the server runs")
 }
 
 /// What `package-lock.json` names, once for a checkout.

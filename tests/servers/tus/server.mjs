@@ -1,5 +1,5 @@
-// The tus project's own server, for tests: node server.mjs FOLDER [PORT]. Says its port on the first line, then a line
-// for each request: METHOD PATH OFFSET. One line of standard input is a word of command (see below).
+// The tus project's own server, for tests: node server.mjs FOLDER [PORT]. It says its port on the first line, and then a
+// line for each request that has ended: METHOD PATH UPLOAD-OFFSET STATUS BYTES, the last being those of all PATCHes so far.
 import http from 'node:http';
 import { FileStore } from '@tus/file-store';
 import { Server } from '@tus/server';
@@ -9,7 +9,12 @@ const tus = new Server({ path: '/files', datastore: new FileStore({ directory: f
 let received = 0;
 const server = http.createServer((request, response) => {
   if (request.method === 'PATCH') {
-    request.on('data', (piece) => { received += piece.length; });
+    // A listener for data would take the body from the server's own, which comes later.
+    const push = request.push.bind(request);
+    request.push = (piece, ...rest) => {
+      received += piece?.length ?? 0;
+      return push(piece, ...rest);
+    };
   }
   response.on('close', () => {
     console.log(request.method, request.url, request.headers['upload-offset'] ?? '-', response.statusCode, received);
