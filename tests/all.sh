@@ -8,6 +8,7 @@ need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd unshare util-lin
   node nodejs npm npm /usr/share/doc/python3-venv python3-venv
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients
+npm_folder tests/servers/tus
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0

@@ -3,6 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "outside of test functions clippy does not see a test")]
 
+mod breaks;
+mod cues;
+mod liar;
+mod lies;
 mod node;
 mod real;
 mod setup;
