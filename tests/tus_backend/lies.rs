@@ -141,6 +141,38 @@ async fn what_comes_right_in_time_is_done() {
 }
 
 #[tokio::test]
+async fn another_status_ends_the_attempt_once_the_offset_is_known() {
+    let script = |asked: &Asked| match (asked.method.as_str(), asked.nth) {
+        ("PATCH", 1) => Play::Say("503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0"),
+        _ => Play::Honest,
+    };
+    let (liar, _, answer) = attempt(script).await;
+    let wait = std::time::Duration::from_secs(7);
+    let Answer::Status { code: 503, retry_after, .. } = further(answer) else { panic!("no 503") };
+    assert_eq!(retry_after, Some(wait));
+    assert_eq!((liar.count("PATCH"), liar.count("HEAD")), (2, 1));
+}
+
+#[tokio::test]
+async fn each_request_carries_the_credential() {
+    let folder = tempfile::TempDir::new().unwrap();
+    std::fs::write(folder.path().join("token"), "s3cret-s3cret\n").unwrap();
+    let credential = Some(ferryd::model::Credential::File(folder.path().join("token")));
+    let liar = Liar::start(|asked| match (asked.method.as_str(), asked.nth) {
+        ("PATCH", 0) => Play::CutBody(10),
+        _ => Play::Honest,
+    })
+    .await;
+    let upload = Upload::new(&BackendConfig { credential, ..config(&liar.url()) }, SIZE);
+    done(upload.attempt().await);
+    assert!(liar.count("HEAD") == 1 && liar.count("OPTIONS") == 1);
+    liar.state(|state| {
+        let said = |asked: &Asked| asked.field("authorization") == Some("Bearer s3cret-s3cret");
+        assert!(state.asked.iter().all(said), "{:?}", state.asked);
+    });
+}
+
+#[tokio::test]
 async fn a_lock_that_stays_is_an_outage_that_names_it() {
     let (liar, _, answer) = attempt(always("PATCH", || Play::Say("423 Locked\r\nContent-Length: 0"))).await;
     assert_eq!(unreachable(answer), "status 423, the upload is locked by another request");
