@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         let mut now = self.begin().await?;
         let (mut fruitless, mut troubles) = (0, 0);
         while now.offset < self.info.size {
-            self.link.clear().await;
+            self.clear().await;
             let trouble = match self.send(&now).await {
                 Sent::Taken(status) => {
                     now.offset += self.chunk_at(now.offset).size;
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
                 Sent::Troubled(trouble) => Some(trouble),
                 Sent::LinkReturned => None,
             };
-            self.link.clear().await;
+            self.clear().await;
             let before = now.offset;
             now = self.look(now).await?;
             let Some(Trouble { answer, again }) = trouble else { continue };
@@ -187,6 +187,18 @@ impl<'a> Session<'a> {
                     tracing::warn!(task = %self.task.id, error, "forgetting an upload that is damaged");
                 }
                 Err(Answer::Foreign { words: format!("HEAD: {words}") })
+            }
+        }
+    }
+
+    /// Waits until something new may begin.
+    async fn clear(&mut self) {
+        let mut clear = pin!(self.link.clear());
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut clear => return,
+                () = self.progress.tell() => {}
             }
         }
     }
