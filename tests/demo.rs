@@ -16,8 +16,12 @@ fn assert_whole(output: &Output, reason: &str) {
     let said = said(output);
     assert!(output.status.success(), "{}\n{said}", output.status);
     assert!(said.contains(&format!("offline: 40 waiting, reason {reason}")), "{said}");
-    assert_eq!(said.matches("kill -9").count(), 2, "{said}");
+    assert_eq!(said.matches("kill -9").count(), 3, "{said}");
     assert!(said.contains("the server holds all 40 tasks, each applied once and in order"), "{said}");
+    assert!(said.contains(&format!("offline: 20 photos waiting in the spool, reason {reason}")), "{said}");
+    assert!(said.contains("in the middle of an upload"), "{said}");
+    assert!(said.contains("the server holds all 20 photos byte for byte, "), "{said}");
+    assert!(said.contains(" 20 with their Exif data; bytes sent twice that it had: 0"), "{said}");
 }
 
 #[test]

@@ -78,8 +78,7 @@ fn only(server: &Server) -> Upload {
 }
 
 fn noise(length: usize) -> Vec<u8> {
-    let mut random = fastrand(length as u64);
-    std::iter::repeat_with(move || random()).take(length).collect()
+    std::iter::repeat_with(fastrand(length as u64)).take(length).collect()
 }
 
 /// Bytes that look random: xorshift64 (Marsaglia 2003).

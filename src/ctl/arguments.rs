@@ -81,10 +81,14 @@ pub(super) enum Command {
     },
     /// Have ferryd read its configuration anew.
     Reload,
-    /// Show Ferry's main job for real: two programs hand work over offline, ferryd is killed twice while requests are
-    /// in flight, and the server's log is compared with what was handed over.
+    /// Show Ferry's main job for real: programs hand work and photos over offline, ferryd is killed while requests are in
+    /// flight and in the middle of an upload, and the server's log is compared with what was handed over.
     #[cfg(feature = "tools")]
-    Demo,
+    Demo {
+        /// Upload the files of this folder instead of photos that the demo makes.
+        #[arg(long, value_name = "DIR")]
+        photos: Option<PathBuf>,
+    },
     /// Write a script that completes ferryctl's command lines.
     Completions {
         /// For this shell.

@@ -51,8 +51,8 @@ fn perform(arguments: Arguments, printer: &mut Printer<'_>) -> Result<(), Failur
     let runtime = runtime.map_err(|error| Failure::said(Exit::Failed, format!("starting: {error}")))?;
     runtime.block_on(async {
         #[cfg(feature = "tools")]
-        if let Command::Demo = arguments.command {
-            return commands::demo(printer).await;
+        if let Command::Demo { photos } = &arguments.command {
+            return commands::demo(photos.as_deref(), printer).await;
         }
         let mut client = Client::connect(&arguments.bus).await?;
         commands::perform(arguments.command, &mut client, printer).await

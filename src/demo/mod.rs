@@ -1,10 +1,12 @@
 //! Floor 4, feature `tools`: `ferryctl demo`, and the embedded server that it and tests send to, and judge by.
 
 mod files;
+mod jpeg;
 mod link;
 mod log;
 mod misbehave;
 mod observe;
+mod photos;
 mod play;
 mod server;
 mod stage;

@@ -9,11 +9,26 @@ use crate::ctl::exit::Failure;
 use crate::daemon::BusChoice;
 
 const STRATEGY: &str = "org.ferryd.Ferry1.Strategy";
-const METADATA: &str = "/org/ferryd/Ferry1/strategies/metadata";
+/// The strategies that the demo uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Of {
+    Metadata,
+    Photo,
+}
+
+impl Of {
+    fn path(self) -> &'static str {
+        match self {
+            Self::Metadata => "/org/ferryd/Ferry1/strategies/metadata",
+            Self::Photo => "/org/ferryd/Ferry1/strategies/photo",
+        }
+    }
+}
+
 /// A wait longer than this means that the demo hangs.
 const HANG: Duration = Duration::from_secs(60);
 
-/// What the strategy `metadata` shows.
+/// What a strategy shows.
 struct Shown {
     pending: u64,
     running: u64,
@@ -53,8 +68,8 @@ impl Observer {
     }
 
     /// Waits until this many tasks wait for this reason; gives all reasons as shown.
-    pub(super) async fn until_blocked(&mut self, waiting: usize, reason: &str) -> Result<String, DemoError> {
-        let wait = self.until(|shown| {
+    pub(super) async fn until_blocked(&mut self, of: Of, waiting: usize, reason: &str) -> Result<String, DemoError> {
+        let wait = self.until(of, |shown| {
             let found = shown.pending == waiting as u64 && shown.blocked.iter().any(|blocked| blocked == reason);
             found.then(|| shown.blocked.join(", "))
         });
@@ -62,15 +77,15 @@ impl Observer {
     }
 
     /// Waits until nothing is pending or running.
-    pub(super) async fn until_empty(&mut self) -> Result<(), DemoError> {
-        let wait = self.until(|shown| (shown.pending == 0 && shown.running == 0).then_some(()));
+    pub(super) async fn until_empty(&mut self, of: Of) -> Result<(), DemoError> {
+        let wait = self.until(of, |shown| (shown.pending == 0 && shown.running == 0).then_some(()));
         in_time("waiting for the queue to drain", wait).await
     }
 
     /// Looks at once and after each change, until `find` finds something.
-    async fn until<T>(&mut self, find: impl Fn(&Shown) -> Option<T>) -> Result<T, Failure> {
+    async fn until<T>(&mut self, of: Of, find: impl Fn(&Shown) -> Option<T>) -> Result<T, Failure> {
         loop {
-            let properties = self.client.properties(METADATA, STRATEGY).await?;
+            let properties = self.client.properties(of.path(), STRATEGY).await?;
             let shown = Shown {
                 pending: properties.number("Pending"),
                 running: properties.number("Running"),
@@ -79,7 +94,7 @@ impl Observer {
             if let Some(found) = find(&shown) {
                 return Ok(found);
             }
-            while !matches!(self.client.next().await?, News::Properties { path, .. } if path == METADATA) {}
+            while !matches!(self.client.next().await?, News::Properties { path, .. } if path == of.path()) {}
         }
     }
 }

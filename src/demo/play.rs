@@ -1,12 +1,18 @@
 //! `ferryctl demo`: Ferry's main job for real. A private bus, the embedded server, `ferryd` as a child process, two client
-//! programs, a link that is down at first, and kill -9 while requests are in flight. At the end the *server's* log is
-//! compared with what was handed over.
+//! programs and a third with photos, a link that is down at first, and kill -9 while requests are in flight and in the middle
+//! of an upload. At the end the *server's* log is compared with what was handed over.
 
 use std::io;
+use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
+use super::files;
 use super::link::Link;
+use super::log::Log;
 use super::misbehave::{Behaviour, Gate, Wait};
-use super::observe::Observer;
+use super::observe::{Observer, Of};
+use super::photos::{self, Photo};
 use super::server::Server;
 use super::stage::{Daemon, Stage};
 use super::verdict::{self, HandedOver};
@@ -15,6 +21,8 @@ use super::verdict::{self, HandedOver};
 const TASKS: usize = 20;
 /// The client programs; each uses its name as key, so that order can be checked.
 const CLIENTS: [&str; 2] = ["camera", "notes"];
+/// Bytes of a photo's chunk that the server takes before ferryd is killed: more than half of it, not all.
+const AMID: u64 = 40_000;
 
 /// Why the demo could not be played; a difference found at its end is no error but a verdict.
 #[derive(Debug, thiserror::Error)]
@@ -30,10 +38,11 @@ impl DemoError {
     }
 }
 
-/// Plays the demo and tells it, a line a step. `true` if the server holds exactly what was handed over.
-pub async fn run(tell: &mut dyn FnMut(&str)) -> bool {
+/// Plays the demo and tells it, a line a step. `photos` is a folder whose files go up in the place of those that the demo
+/// makes. `true` if the server holds exactly what was handed over.
+pub async fn run(photos: Option<&Path>, tell: &mut dyn FnMut(&str)) -> bool {
     let mut teller = Teller(tell);
-    match play(&mut teller).await {
+    match play(photos, &mut teller).await {
         Ok(whole) => whole,
         Err(error) => {
             teller.say(&format!("the demo broke off while {error}"));
@@ -52,7 +61,7 @@ impl Teller<'_> {
 }
 
 /// All acts; `false` if the server holds something else than was handed over.
-async fn play(teller: &mut Teller<'_>) -> Result<bool, DemoError> {
+async fn play(photos: Option<&Path>, teller: &mut Teller<'_>) -> Result<bool, DemoError> {
     let link_error = |error: io::Error| DemoError::of("making the link", error);
     let mut link = Link::new().map_err(link_error)?;
     teller.say(&format!("link: {}", link.describe()));
@@ -62,8 +71,15 @@ async fn play(teller: &mut Teller<'_>) -> Result<bool, DemoError> {
     let stage = Stage::set()?;
     let address = link.server_address().ok_or_else(|| DemoError::of("making the link", "the server has no address"))?;
     stage.configure(address)?;
+    let folder = match photos {
+        Some(folder) => folder.to_owned(),
+        None => {
+            photos::make(&stage.photos()).map_err(|error| DemoError::of("making photos", error))?;
+            stage.photos()
+        }
+    };
 
-    let played = act(teller, &mut link, &server, &stage).await;
+    let played = act(teller, &mut link, &server, &stage, &folder).await;
     if !matches!(played, Ok(true)) {
         let log = std::fs::read_to_string(stage.log()).unwrap_or_default();
         teller.say(&format!("ferryd's log:\n{log}"));
@@ -71,15 +87,27 @@ async fn play(teller: &mut Teller<'_>) -> Result<bool, DemoError> {
     played
 }
 
-async fn act(teller: &mut Teller<'_>, link: &mut Link, server: &Server, stage: &Stage) -> Result<bool, DemoError> {
+async fn act(
+    teller: &mut Teller<'_>,
+    link: &mut Link,
+    server: &Server,
+    stage: &Stage,
+    folder: &Path,
+) -> Result<bool, DemoError> {
     let mut observer = Observer::connect(&stage.address).await?;
     let daemon = start(link, stage, &mut observer).await?;
     teller.say(&format!("ferryd runs as process {} on a private bus", daemon.id()));
 
     let handed_over = enqueue(stage)?;
     let waiting = handed_over.values().map(Vec::len).sum::<usize>();
-    let reason = observer.until_blocked(waiting, link.reason_when_down()).await?;
+    let reason = observer.until_blocked(Of::Metadata, waiting, link.reason_when_down()).await?;
     teller.say(&format!("offline: {waiting} waiting, reason {reason}"));
+    let photos = hand_over_photos(stage, folder)?;
+    let reason = observer.until_blocked(Of::Photo, photos.len(), link.reason_when_down()).await?;
+    teller.say(&format!("offline: {} photos waiting in the spool, reason {reason}", photos.len()));
+    // The photos' turn comes when the rest is done.
+    let closed = Gate::closed();
+    server.behave_files(Some(Behaviour { before_applying: Wait::Gate(closed.clone()), ..Behaviour::honest() }));
 
     // The server reads the first request and goes no further. What it does with it later, it does for a dead client.
     let unread = hold(server, |behaviour| &mut behaviour.before_applying);
@@ -95,12 +123,59 @@ async fn act(teller: &mut Teller<'_>, link: &mut Link, server: &Server, stage: &
     unanswered.gate.open();
     let daemon = restart(teller, link, stage, &mut observer).await?;
 
-    observer.until_empty().await?;
+    observer.until_empty(Of::Metadata).await?;
+
+    kill_amid_upload(teller, server, &closed, daemon).await?;
+    let daemon = restart(teller, link, stage, &mut observer).await?;
+    observer.until_empty(Of::Photo).await?;
     daemon.terminate().await?;
     teller.say("ferryd has nothing left to do and ended on SIGTERM");
     let verdict = verdict::compare(&handed_over, &server.received());
     teller.say(&verdict.to_string());
-    Ok(verdict.is_whole())
+    let album = photos::compare(&photos, &server.uploads()).map_err(|error| DemoError::of("reading a photo", error))?;
+    teller.say(&album.to_string());
+    Ok(verdict.is_whole() && album.is_whole())
+}
+
+/// A line of `ferryctl --json put`.
+#[derive(Deserialize)]
+struct Acknowledged {
+    file: PathBuf,
+    id: String,
+}
+
+/// The third client program hands its photos over.
+fn hand_over_photos(stage: &Stage, folder: &Path) -> Result<Vec<Photo>, DemoError> {
+    let lines = stage.start_gallery(folder)?.acknowledged()?;
+    let photo = |line: &String| {
+        let read = serde_json::from_str::<Acknowledged>(line);
+        read.map(|Acknowledged { file: path, id }| Photo { path, id })
+            .map_err(|error| DemoError::of("handing photos over", format!("{line}: {error}")))
+    };
+    lines.iter().map(photo).collect()
+}
+
+/// Lets the photos go, and kills the daemon when the server has taken a part of a chunk.
+async fn kill_amid_upload(
+    teller: &mut Teller<'_>,
+    server: &Server,
+    closed: &Gate,
+    daemon: Daemon,
+) -> Result<(), DemoError> {
+    let gate = Gate::closed();
+    let amid = Some((AMID, Wait::Gate(gate.clone())));
+    server.behave_files(Some(Behaviour { amid, ..Behaviour::honest() }));
+    let uploads = |log: &Log| log.stopped.iter().filter(|head| head.method == "PATCH").count();
+    let earlier = server.log(uploads);
+    closed.open();
+    server.until(|log| uploads(log) > earlier).await;
+    let process = daemon.id();
+    daemon.kill().await?;
+    server.behave_files(None);
+    gate.open();
+    let kept = server.log(|log| log.uploads().iter().map(|upload| upload.offset).sum::<u64>());
+    teller.say(&format!("kill -9 {process} in the middle of an upload: the server has {kept} bytes of photos so far"));
+    Ok(())
 }
 
 /// The client programs hand their work over; gives payloads by acknowledged id, for each client in order.
@@ -126,7 +201,7 @@ fn enqueue(stage: &Stage) -> Result<HandedOver, DemoError> {
 /// A gate at which the server stops every request.
 struct Hold {
     gate: Gate,
-    /// Requests that it had read before.
+    /// Requests for tasks that stopped there before.
     earlier: usize,
 }
 
@@ -135,7 +210,12 @@ fn hold(server: &Server, at: impl FnOnce(&mut Behaviour) -> &mut Wait) -> Hold {
     let mut behaviour = Behaviour::honest();
     *at(&mut behaviour) = Wait::Gate(gate.clone());
     server.behave(behaviour);
-    Hold { gate, earlier: server.log(|log| log.requests) }
+    Hold { gate, earlier: server.log(stopped) }
+}
+
+/// How many requests for tasks came to a gate.
+fn stopped(log: &Log) -> usize {
+    log.stopped.iter().filter(|head| !files::serves(&head.target)).count()
 }
 
 /// Waits until a request stands at the gate, then kills the daemon with -9.
@@ -146,7 +226,7 @@ async fn kill_in_flight(
     daemon: Daemon,
     state: &str,
 ) -> Result<(), DemoError> {
-    server.until(|log| log.requests > hold.earlier).await;
+    server.until(|log| stopped(log) > hold.earlier).await;
     let process = daemon.id();
     daemon.kill().await?;
     teller.say(&format!("kill -9 {process} while a request is in flight: {state}"));

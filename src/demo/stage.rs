@@ -42,9 +42,18 @@ impl Stage {
         self.folder.join("ferryd.log")
     }
 
-    /// Writes the configuration: the embedded defaults and one backend.
+    /// Where the demo's own photos go.
+    pub(super) fn photos(&self) -> PathBuf {
+        self.folder.join("photos")
+    }
+
+    /// Writes the configuration: the embedded defaults and two backends. Photos do not care who pays for the link, or the
+    /// demo would depend on the machine that it plays on.
     pub(super) fn configure(&self, server: SocketAddr) -> Result<(), DemoError> {
-        let text = format!("[device]\nname = \"demo\"\n\n[backend.main]\nurl = \"http://{server}/sync\"\n");
+        let text = format!(
+            "[device]\nname = \"demo\"\n\n[backend.main]\nurl = \"http://{server}/sync\"\n\n[backend.files]\nkind = \"tus\"\n\
+             url = \"http://{server}/files/\"\nchunk = \"64 KiB\"\n\n[strategy.photo]\nnetwork = \"any\"\n"
+        );
         fs::write(self.config(), text).map_err(|error| DemoError::of("writing the configuration", error))
     }
 
@@ -83,6 +92,18 @@ impl Stage {
             writeln!(input, "{payload}").map_err(fail)?;
         }
         Ok(Client { child, key: key.to_owned() })
+    }
+
+    /// Starts a client program that hands over a folder: `ferryctl put`.
+    pub(super) fn start_gallery(&self, folder: &Path) -> Result<Client, DemoError> {
+        let child = Command::new(self.binaries.join("ferryctl"))
+            .args(["--address", &self.address, "--json", "put", "--app", "gallery"])
+            .arg(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| DemoError::of("starting a client program", error))?;
+        Ok(Client { child, key: "gallery".to_owned() })
     }
 }
 
@@ -134,7 +155,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    /// Waits for its end and gives the ids it was told, in the order of its payloads.
+    /// Waits for its end and gives the lines it wrote: the ids it was told, in the order of its payloads.
     pub(super) fn acknowledged(self) -> Result<Vec<String>, DemoError> {
         let fail = |error| DemoError::of("running a client program", error);
         let key = self.key;

@@ -30,7 +30,7 @@ fn at(folder: &TempDir, name: &str) -> PathBuf {
 }
 
 fn options(stand_in: &StandIn, index: usize) -> String {
-    stand_in.memory.lock().unwrap().tasks[index].2.clone()
+    stand_in.memory.lock().expect("no panic").tasks[index].2.clone()
 }
 
 #[test]
@@ -40,7 +40,8 @@ fn files_and_folders_are_handed_over_in_order() {
     let output = put(&stand_in, "--request-id run", &[at(&folder, "one.txt"), at(&folder, "photos")]);
     assert_eq!(said(&output), ("0\n1\n2\n3\n".to_owned(), String::new(), 0));
     assert_eq!(stand_in.payloads(), ["one.txt", "photos/a.JPG", "photos/b.jpg", "photos/deep/c"]);
-    let requests: Vec<_> = stand_in.memory.lock().unwrap().tasks.iter().map(|(request, ..)| request.clone()).collect();
+    let requests: Vec<_> =
+        stand_in.memory.lock().expect("no panic").tasks.iter().map(|(request, ..)| request.clone()).collect();
     assert_eq!(requests, ["run-1", "run-2", "run-3", "run-4"]);
     for (index, kind) in ["text/plain", "image/jpeg", "image/jpeg", "application/octet-stream"].iter().enumerate() {
         assert!(options(&stand_in, index).contains(kind), "{}", options(&stand_in, index));
@@ -80,7 +81,7 @@ fn a_file_goes_with_the_contracts_options() {
     ] {
         assert!(options.contains(expected), "{expected} is not in {options}");
     }
-    assert_eq!(stand_in.memory.lock().unwrap().tasks[0].0, "r");
+    assert_eq!(stand_in.memory.lock().expect("no panic").tasks[0].0, "r");
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Watch { all } => watch::watch(client, printer, all).await,
         Command::Reload => control::reload(client).await,
         #[cfg(feature = "tools")]
-        Command::Demo => demo(printer).await,
+        Command::Demo { photos } => demo(photos.as_deref(), printer).await,
         Command::Completions { shell } => completions(shell, printer),
     }
 }
@@ -50,8 +50,8 @@ pub(super) fn completions(shell: Shell, printer: &mut Printer<'_>) -> Result<(),
 
 /// Plays the demo; it tells a line a step.
 #[cfg(feature = "tools")]
-pub(super) async fn demo(printer: &mut Printer<'_>) -> Result<(), Failure> {
+pub(super) async fn demo(photos: Option<&std::path::Path>, printer: &mut Printer<'_>) -> Result<(), Failure> {
     // Nobody listening is no reason to stop: the exit code tells too.
-    let whole = crate::demo::run(&mut |line| drop(printer.raw(format!("{line}\n").as_bytes()))).await;
+    let whole = crate::demo::run(photos, &mut |line| drop(printer.raw(format!("{line}\n").as_bytes()))).await;
     if whole { Ok(()) } else { Err(Failure::Exit(Exit::Failed)) }
 }
