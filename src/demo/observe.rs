@@ -4,7 +4,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use super::play::DemoError;
-use crate::ctl::client::{Client, News};
+use crate::ctl::client::{Client, News, Options};
 use crate::ctl::exit::Failure;
 use crate::daemon::BusChoice;
 
@@ -80,6 +80,20 @@ impl Observer {
     pub(super) async fn until_empty(&mut self, of: Of) -> Result<(), DemoError> {
         let wait = self.until(of, |shown| (shown.pending == 0 && shown.running == 0).then_some(()));
         in_time("waiting for the queue to drain", wait).await
+    }
+
+    /// Has a strategy start nothing more.
+    pub(super) async fn pause(&mut self, of: Of) -> Result<(), DemoError> {
+        in_time("pausing a strategy", self.tell(of, "Pause")).await
+    }
+
+    /// Has a strategy go on.
+    pub(super) async fn resume(&mut self, of: Of) -> Result<(), DemoError> {
+        in_time("resuming a strategy", self.tell(of, "Resume")).await
+    }
+
+    async fn tell(&mut self, of: Of, member: &str) -> Result<(), Failure> {
+        self.client.call_at(of.path(), STRATEGY, member, &Options::new()).await.map(drop)
     }
 
     /// Looks at once and after each change, until `find` finds something.
