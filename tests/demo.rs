@@ -53,6 +53,21 @@ fn as_anybody_behind_a_gate() {
     assert_whole(&output, "backend-down");
 }
 
+#[test]
+fn the_photos_may_be_ones_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, size) in [("a.jpg", 200_000), ("b.jpg", 70_000), ("c", 1)] {
+        fs::write(folder.path().join(name), vec![7; size]).expect("a file");
+    }
+    let output = Command::new(FERRYCTL).args(["demo", "--photos"]).arg(folder.path()).output().expect("ferryctl runs");
+    let said = said(&output);
+    assert!(output.status.success(), "{}\n{said}", output.status);
+    assert!(
+        said.contains("the server holds all 3 photos byte for byte, 270001 bytes, 0 with their Exif data"),
+        "{said}"
+    );
+}
+
 /// The programs where user nobody can run them: the build folder may be closed to it.
 fn readable_copy(folder: &Path) -> PathBuf {
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
