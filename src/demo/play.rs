@@ -21,7 +21,7 @@ use super::verdict::{self, HandedOver};
 const TASKS: usize = 20;
 /// The client programs; each uses its name as key, so that order can be checked.
 const CLIENTS: [&str; 2] = ["camera", "notes"];
-/// Bytes of a photo's chunk that the server takes before ferryd is killed: more than half of it, not all.
+/// Bytes of a photo's chunk that the server takes, at most, before ferryd is killed: more than half of it, not all.
 const AMID: u64 = 40_000;
 
 /// Why the demo could not be played; a difference found at its end is no error but a verdict.
@@ -98,16 +98,7 @@ async fn act(
     let daemon = start(link, stage, &mut observer).await?;
     teller.say(&format!("ferryd runs as process {} on a private bus", daemon.id()));
 
-    let handed_over = enqueue(stage)?;
-    let waiting = handed_over.values().map(Vec::len).sum::<usize>();
-    let reason = observer.until_blocked(Of::Metadata, waiting, link.reason_when_down()).await?;
-    teller.say(&format!("offline: {waiting} waiting, reason {reason}"));
-    let photos = hand_over_photos(stage, folder)?;
-    let reason = observer.until_blocked(Of::Photo, photos.len(), link.reason_when_down()).await?;
-    teller.say(&format!("offline: {} photos waiting in the spool, reason {reason}", photos.len()));
-    // Who is killed three times in the same attempt is suspected of killing: the photos have a kill of their own.
-    observer.pause(Of::Photo).await?;
-    teller.say("the photos are paused");
+    let (handed_over, photos) = hand_over(teller, link, stage, folder, &mut observer).await?;
 
     // The server reads the first request and goes no further. What it does with it later, it does for a dead client.
     let unread = hold(server, |behaviour| &mut behaviour.before_applying);
@@ -124,8 +115,7 @@ async fn act(
     let daemon = restart(teller, link, stage, &mut observer).await?;
 
     observer.until_empty(Of::Metadata).await?;
-
-    kill_amid_upload(teller, server, &mut observer, daemon).await?;
+    kill_amid_upload(teller, server, &mut observer, daemon, &photos).await?;
     let daemon = restart(teller, link, stage, &mut observer).await?;
     observer.until_empty(Of::Photo).await?;
     daemon.terminate().await?;
@@ -135,6 +125,27 @@ async fn act(
     let album = photos::compare(&photos, &server.uploads()).map_err(|error| DemoError::of("reading a photo", error))?;
     teller.say(&album.to_string());
     Ok(verdict.is_whole() && album.is_whole())
+}
+
+/// All three client programs hand their work over, offline.
+async fn hand_over(
+    teller: &mut Teller<'_>,
+    link: &Link,
+    stage: &Stage,
+    folder: &Path,
+    observer: &mut Observer,
+) -> Result<(HandedOver, Vec<Photo>), DemoError> {
+    let handed_over = enqueue(stage)?;
+    let waiting = handed_over.values().map(Vec::len).sum::<usize>();
+    let reason = observer.until_blocked(Of::Metadata, waiting, link.reason_when_down()).await?;
+    teller.say(&format!("offline: {waiting} waiting, reason {reason}"));
+    let photos = hand_over_photos(stage, folder)?;
+    let reason = observer.until_blocked(Of::Photo, photos.len(), link.reason_when_down()).await?;
+    teller.say(&format!("offline: {} photos waiting in the spool, reason {reason}", photos.len()));
+    // Who is killed three times in the same attempt is suspected of killing: the photos have a kill of their own.
+    observer.pause(Of::Photo).await?;
+    teller.say("the photos are paused");
+    Ok((handed_over, photos))
 }
 
 /// A line of `ferryctl --json put`.
@@ -152,7 +163,10 @@ fn hand_over_photos(stage: &Stage, folder: &Path) -> Result<Vec<Photo>, DemoErro
         read.map(|Acknowledged { file: path, id }| Photo { path, id })
             .map_err(|error| DemoError::of("handing photos over", format!("{line}: {error}")))
     };
-    lines.iter().map(photo).collect()
+    match lines.iter().map(photo).collect::<Result<Vec<_>, _>>()? {
+        photos if photos.is_empty() => Err(DemoError::of("handing photos over", "the folder holds none")),
+        photos => Ok(photos),
+    }
 }
 
 /// Lets the photos go, and kills the daemon when the server has taken a part of a chunk.
@@ -161,18 +175,22 @@ async fn kill_amid_upload(
     server: &Server,
     observer: &mut Observer,
     daemon: Daemon,
+    photos: &[Photo],
 ) -> Result<(), DemoError> {
     let gate = Gate::closed();
-    let amid = Some((AMID, Wait::Gate(gate.clone())));
+    let sizes = photos.iter().filter_map(|photo| Some(std::fs::metadata(&photo.path).ok()?.len()));
+    // Whichever goes first comes so far.
+    let reached = sizes.min().unwrap_or_default().div_ceil(2).min(AMID);
+    let amid = Some((reached, Wait::Gate(gate.clone())));
     server.behave_files(Some(Behaviour { amid, ..Behaviour::honest() }));
     observer.resume(Of::Photo).await?;
     teller.say("the photos may go");
     server.until(|log| log.stopped.iter().any(|head| head.method == "PATCH")).await;
     let process = daemon.id();
     daemon.kill().await?;
+    let kept = server.log(|log| log.uploads().iter().map(|upload| upload.offset).sum::<u64>());
     server.behave_files(None);
     gate.open();
-    let kept = server.log(|log| log.uploads().iter().map(|upload| upload.offset).sum::<u64>());
     teller.say(&format!("kill -9 {process} in the middle of an upload: the server has {kept} bytes of photos so far"));
     Ok(())
 }
