@@ -97,6 +97,11 @@ impl Upload {
         self.notes.lock().unwrap().last().cloned()
     }
 
+    /// The URL that was kept: a note also says how far the upload was.
+    pub(crate) fn url(&self) -> Option<String> {
+        Some(self.note()?.split(' ').next()?.to_owned())
+    }
+
     pub(crate) fn set_note(&self, note: &str) {
         self.notes.lock().unwrap().push(note.to_owned());
     }
