@@ -1,10 +1,13 @@
-//! The built `ferryctl` and the built `ferryd`, on a private bus, without a backend: nothing is sent anywhere.
+//! The built `ferryctl` and the built `ferryd`, on a private bus, without a backend but for files: nothing else is sent.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use ferryd::demo::{Behaviour, Server, Wait};
 use tempfile::TempDir;
 
 use crate::bus::PrivateBus;
@@ -19,8 +22,12 @@ struct Ferry {
 
 impl Ferry {
     fn start() -> Self {
+        Self::with("")
+    }
+
+    fn with(config: &str) -> Self {
         let (bus, folder) = (PrivateBus::start(), TempDir::with_prefix("ferry-ctl-").expect("a folder"));
-        fs::write(folder.path().join("ferryd.toml"), "").expect("a file");
+        fs::write(folder.path().join("ferryd.toml"), config).expect("a file");
         let daemon = spawn(&bus, &folder);
         let ferry = Self { bus, folder, daemon };
         ferry.until_ready();
@@ -82,6 +89,66 @@ fn spawn(bus: &PrivateBus, folder: &TempDir) -> Child {
     command.args(["--address", bus.address(), "--config"]).arg(folder.path().join("ferryd.toml"));
     command.arg("--state-dir").arg(folder.path().join("state"));
     command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().expect("ferryd runs")
+}
+
+/// A daemon with a server for files that takes its time to confirm each of their chunks.
+fn with_files() -> (Ferry, Server) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let wait = Wait::For(Duration::from_millis(200));
+    let slow = Behaviour { waiting: Some("PATCH"), before_answering: wait, ..Behaviour::honest() };
+    let server = Server::start(listener, slow).expect("a server");
+    let files = format!("kind = \"tus\"\nurl = \"http://{}/files/\"\nchunk = \"64 KiB\"", server.address());
+    let config = format!("[backend.files]\n{files}\n[strategy.photo]\nnetwork = \"any\"\n");
+    (Ferry::with(&config), server)
+}
+
+#[test]
+fn files_put_are_waited_for_and_watched() {
+    let (ferry, server) = with_files();
+    let mut watch = ferry.command(&["--json", "watch"]).spawn().expect("ferryctl runs");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines().map(|line| line.expect("readable"));
+    assert!(lines.next().is_some_and(|line| line.contains("daemon")));
+    let photos = ferry.folder.path().join("photos");
+    fs::create_dir(&photos).expect("a folder");
+    for name in ["a.jpg", "b.jpg"] {
+        fs::write(photos.join(name), [name.as_bytes(), &vec![7; 300_000]].concat()).expect("a file");
+    }
+    let photos = photos.to_str().expect("UTF-8");
+    let (out, err, code) = ferry.ctl(&format!("put {photos} --wait"));
+    assert_eq!((err.as_str(), code), ("", 0), "{out}");
+    let lines_of: Vec<_> = out.lines().collect();
+    assert_eq!(
+        lines_of[2..],
+        ["a", "b"].map(|name| {
+            let index = usize::from(name == "b");
+            format!("{} done {photos}/{name}.jpg", lines_of[index])
+        })
+    );
+    let uploads = server.uploads();
+    assert_eq!(
+        uploads.iter().map(|upload| upload.metadata["filetype"].as_str()).collect::<Vec<_>>(),
+        ["image/jpeg"; 2]
+    );
+    let progress = lines.find(|line| line.contains("progress")).expect("a line");
+    let progress: serde_json::Value = serde_json::from_str(&progress).expect("JSON");
+    assert_eq!((progress["total"].as_u64(), progress["chunk_size"].as_u64().is_some()), (Some(300_005), true));
+    watch.kill().expect("it ran");
+    watch.wait().expect("it ends");
+}
+
+#[test]
+fn on_a_terminal_bars_show_how_far_files_are() {
+    let (ferry, _server) = with_files();
+    let photo = ferry.folder.path().join("a.jpg");
+    fs::write(&photo, vec![7; 600_000]).expect("a file");
+    let ferryctl = env!("CARGO_BIN_EXE_ferryctl");
+    let line = format!("{ferryctl} --address {} put --wait {}", ferry.bus.address(), photo.display());
+    let output =
+        Command::new("script").args(["-qec", &line, "/dev/null"]).stdin(Stdio::null()).output().expect("a terminal");
+    let (out, _, code) = said(&output);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("0 of 1 files, ") && out.contains("a.jpg  ") && out.contains("#\u{1b}[0m."), "{out}");
+    assert!(out.trim_end().ends_with(&format!("done\u{1b}[0m {}", photo.display())), "{out:?}");
 }
 
 #[test]
