@@ -103,6 +103,18 @@ where
     Ok(refusal.unwrap_or_else(|| request.fault.spoil(reply.bytes(&behaviour.headers))))
 }
 
+/// What comes next of a body.
+enum Next {
+    /// So many bytes, at the front of the buffer.
+    Bytes(usize),
+    /// Its end.
+    End,
+    /// Bytes beyond the upload's end.
+    TooMuch,
+    /// Nothing: the connection is to be closed, or another request has its turn.
+    Close,
+}
+
 /// A request in the middle of being read.
 struct Request<'a, S> {
     shared: &'a Shared,
@@ -214,43 +226,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
         let mut digest = checksum.as_ref().map(|checksum| Context::new(checksum.algorithm));
         let writer = Writer { path: upload.path.clone(), turn: upload.turn };
         self.shared.note(|log| log.uploads.begin(&writer));
-        let (mut taken, mut news) = (0, self.shared.news.subscribe());
+        let (mut taken, room) = (0, upload.length - upload.offset);
         loop {
-            if self.fault_at(taken) {
-                return Ok(None);
-            }
-            let shared = self.shared;
-            let over = async {
-                while shared.log().uploads.is_current(&writer) {
-                    // The sender is ours: waiting cannot fail.
-                    let _ = news.changed().await;
-                }
+            let count = match self.next(&writer, taken, room).await? {
+                Next::Bytes(count) => count,
+                Next::End => break,
+                Next::TooMuch => return Ok(Some(Reply::new(413))),
+                Next::Close => return Ok(None),
             };
-            let room = upload.length - upload.offset - taken;
-            let next = async {
-                if let Some((_, wait)) = self.amid.take_if(|(at, _)| *at == taken) {
-                    shared.stop(self.head, &wait).await;
-                }
-                self.buffer.piece(self.stream, &mut self.body).await
-            };
-            let piece = tokio::select! { biased; () = over => return Ok(None), piece = next => piece? };
-            if piece.is_empty() {
-                break;
-            }
-            if room == 0 {
-                return Ok(Some(Reply::new(413)));
-            }
-            let stops = [self.amid.as_ref().map(|(at, _)| *at), cut(&self.fault)];
-            let stop = stops.into_iter().flatten().filter(|at| *at > taken).min().unwrap_or(u64::MAX);
-            let most = usize::try_from(room.min(stop - taken)).unwrap_or(usize::MAX);
-            let piece = &piece[..piece.len().min(most)];
-            if shared.note(|log| log.uploads.append(&writer, piece)).is_none() {
+            let piece = self.buffer.shown(count);
+            if self.shared.note(|log| log.uploads.append(&writer, piece)).is_none() {
                 return Ok(None);
             }
             if let Some(digest) = &mut digest {
                 digest.update(piece);
             }
-            let count = piece.len();
             taken += count as u64;
             self.buffer.taken(&mut self.body, count);
         }
@@ -264,9 +254,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
         Ok(Some(Reply::new(204).with("Upload-Offset", offset).with_expiry(state)))
     }
 
-    /// Whether the connection is to be closed when so many bytes are applied.
-    fn fault_at(&self, taken: u64) -> bool {
-        cut(&self.fault) == Some(taken)
+    /// Waits for the next bytes of a body of which so many are taken, in an upload with so much room; stops where the
+    /// behaviour says.
+    async fn next(&mut self, writer: &Writer, taken: u64, room: u64) -> Result<Next> {
+        let (shared, mut news) = (self.shared, self.shared.news.subscribe());
+        if cut(&self.fault) == Some(taken) {
+            return Ok(Next::Close);
+        }
+        let over = async {
+            while shared.log().uploads.is_current(writer) {
+                // The sender is ours: waiting cannot fail.
+                let _ = news.changed().await;
+            }
+        };
+        let next = async {
+            if let Some((_, wait)) = self.amid.take_if(|(at, _)| *at == taken) {
+                shared.stop(self.head, &wait).await;
+            }
+            self.buffer.piece(self.stream, &mut self.body).await
+        };
+        let here = tokio::select! {
+            biased;
+            () = over => return Ok(Next::Close),
+            piece = next => piece?.len(),
+        };
+        let stops = [self.amid.as_ref().map(|(at, _)| *at), cut(&self.fault)];
+        let stop = stops.into_iter().flatten().filter(|at| *at > taken).min().unwrap_or(u64::MAX);
+        let most = usize::try_from((room - taken).min(stop - taken)).unwrap_or(usize::MAX);
+        Ok(match here.min(most) {
+            _ if here == 0 => Next::End,
+            0 => Next::TooMuch,
+            count => Next::Bytes(count),
+        })
     }
 
     /// Reads what is left of a body that is not wanted.

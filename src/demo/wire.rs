@@ -83,6 +83,11 @@ impl Buffer {
         Ok(&self.0[..here])
     }
 
+    /// So many of the bytes that a body's [`piece`](Self::piece) has shown.
+    pub(super) fn shown(&self, count: usize) -> &[u8] {
+        &self.0[..count]
+    }
+
     /// Removes bytes that a body's [`piece`](Self::piece) has shown.
     pub(super) fn taken(&mut self, body: &mut Body, count: usize) {
         body.left -= count as u64;
