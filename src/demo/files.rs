@@ -128,6 +128,17 @@ struct Request<'a, S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
+    /// What this server can do; one that keeps no bytes checks none.
+    fn offers(&self) -> Reply {
+        let reply = Reply::new(204).with("Tus-Version", "1.0.0");
+        let extensions = "creation,creation-with-upload,termination,expiration";
+        if self.shared.discards() {
+            return reply.with("Tus-Extension", extensions);
+        }
+        let extensions = format!("{extensions},checksum");
+        reply.with("Tus-Extension", &extensions).with("Tus-Checksum-Algorithm", "sha1,sha256")
+    }
+
     /// Does what is asked and gives the honest answer; `None` closes the connection.
     async fn perform(&mut self) -> Result<Option<Reply>> {
         let method = self.header("x-http-method-override").unwrap_or(&self.head.method).to_owned();
@@ -135,12 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Request<'_, S> {
             return Ok(Some(Reply::new(412).with("Tus-Version", "1.0.0")));
         }
         match method.as_str() {
-            "OPTIONS" => Ok(Some(
-                Reply::new(204)
-                    .with("Tus-Version", "1.0.0")
-                    .with("Tus-Extension", "creation,creation-with-upload,termination,expiration,checksum")
-                    .with("Tus-Checksum-Algorithm", "sha1,sha256"),
-            )),
+            "OPTIONS" => Ok(Some(self.offers())),
             "POST" => self.create().await,
             "PATCH" => self.patch().await,
             "HEAD" => Ok(Some(self.turn().map_or_else(|gone| gone, |upload| tell(&upload)))),

@@ -19,10 +19,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::offers::Checksum;
 
 /// Bytes read from the file at once.
-const BLOCK: u64 = 256 * 1024;
+const BLOCK: u64 = 512 * 1024;
 
 /// Bytes handed on at once: what must move within the client's patience.
-const PIECE: usize = 32 * 1024;
+const PIECE: usize = 128 * 1024;
 
 /// A part of a file.
 #[derive(Debug, Clone)]
