@@ -77,9 +77,11 @@ async fn what_is_introspected_is_what_dbus_documents_and_what_is_served() {
 
     // Every method answers with the types that its document promises, and takes no others.
     let none = Options::new;
+    let file = std::fs::File::open("Cargo.toml").expect("a file");
     let answers = [
         ("Enqueue", call(&client, TASKS, "Enqueue", &("metadata", "1", none())).await),
         ("EnqueueBatch", call(&client, TASKS, "EnqueueBatch", &("metadata", vec!["1"], none())).await),
+        ("EnqueueFile", call(&client, TASKS, "EnqueueFile", &("photo", zbus::Fd::from(&file), none())).await),
         ("Get", call(&client, TASKS, "Get", &id).await),
         ("List", call(&client, TASKS, "List", &(none(), "", 1u32)).await),
         ("Explain", call(&client, TASKS, "Explain", &(&id, none())).await),

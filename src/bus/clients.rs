@@ -155,7 +155,8 @@ impl Clients {
         self.waiting_bytes -= state.waiting_bytes;
         self.waiting_fds -= state.waiting_fds;
         self.unsure.remove(client);
-        state.waiting.into_iter().map(|(message, _)| message).collect()
+        let parked = state.parked.into_iter().map(|(_, message)| message);
+        parked.chain(state.waiting.into_iter().map(|(message, _)| message)).collect()
     }
 
     /// The next call to begin, taking turns.

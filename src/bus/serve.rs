@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use futures_core::Stream;
@@ -124,7 +125,7 @@ pub(super) async fn serve(
             changed.push(change);
         }
         let more_to_read = incoming.len() == AT_ONCE;
-        incoming.drain(..).for_each(|message| faces.on_message(&message));
+        faces.on_messages(&mut incoming);
         finished.drain(..).for_each(|result| faces.on_done(result));
         changed.drain(..).for_each(|change| faces.tell(&change));
         faces.ask_what_is_unread();
@@ -135,7 +136,7 @@ pub(super) async fn serve(
         }
     }
     while drain(&mut messages, &mut incoming).await {
-        incoming.drain(..).for_each(|message| faces.on_message(&message));
+        faces.on_messages(&mut incoming);
     }
     faces.close(&mut results).await;
     drop(faces);
@@ -172,6 +173,11 @@ async fn sleep_until(deadline: Option<Instant>) {
 }
 
 impl Faces {
+    fn on_messages(&mut self, incoming: &mut Vec<Message>) {
+        incoming.iter().for_each(|message| self.on_message(message));
+        let_go(incoming.drain(..));
+    }
+
     fn on_message(&mut self, message: &Message) {
         match message.message_type() {
             Type::MethodCall => self.on_call(message),
@@ -240,14 +246,15 @@ impl Faces {
             Done::Caller(client, Err(error)) => {
                 tracing::debug!(%client, %error, "a caller cannot be identified");
                 let refusal = Refusal::unavailable("the bus does not say who calls");
-                for call in self.clients.left(&client) {
-                    self.send(answer(&call, Err(refusal.clone())));
-                }
+                let calls = self.clients.left(&client);
+                calls.iter().for_each(|call| self.send(answer(call, Err(refusal.clone()))));
+                let_go(calls);
                 self.forget(&client);
             }
             Done::Call(ticket, call, reply) => {
                 self.clients.answered(&ticket);
                 self.reply(&ticket.client.clone(), &call, reply, Some(ticket));
+                let_go([call]);
             }
             Done::Written(ticket) => self.clients.written(&ticket, Instant::now()),
             Done::Unread(client, Ok(bytes)) => self.release(|clients| clients.told(&client, bytes, Instant::now())),
@@ -368,7 +375,7 @@ impl Faces {
     }
 
     fn forget(&mut self, client: &str) {
-        self.clients.left(client);
+        let_go(self.clients.left(client));
         self.subscribers.unsubscribe(client);
         self.pings.retain(|_, (pinged, _)| pinged != client);
         self.send(logged(access::watch(client, false)));
@@ -376,9 +383,9 @@ impl Faces {
 
     /// Refuses what is not begun and answers what is.
     async fn close(&mut self, results: &mut mpsc::UnboundedReceiver<Done>) {
-        for call in self.clients.unbegun() {
-            self.send(answer(&call, Err(stopping())));
-        }
+        let calls = self.clients.unbegun();
+        calls.iter().for_each(|call| self.send(answer(call, Err(stopping()))));
+        let_go(calls);
         let answers = async {
             while self.clients.in_flight() > 0 {
                 let Some(result) = results.recv().await else { return };
@@ -394,6 +401,18 @@ impl Faces {
         if let Some(message) = message {
             self.outbox.send(message);
         }
+    }
+}
+
+/// Lets messages go. Closing a descriptor may wait for its file system, which may hang: those that came with any go on a
+/// thread of their own.
+fn let_go(messages: impl IntoIterator<Item = Message>) {
+    let with_files: Vec<_> = messages.into_iter().filter(|message| !message.data().fds().is_empty()).collect();
+    if with_files.is_empty() {
+        return;
+    }
+    if let Err(error) = thread::Builder::new().name("bus-close".to_owned()).spawn(move || drop(with_files)) {
+        tracing::error!(%error, "starting a thread that closes files");
     }
 }
 

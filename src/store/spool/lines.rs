@@ -42,6 +42,8 @@ impl Lines {
         let line = lines.entry(owner).or_default();
         if line.running >= AT_ONCE {
             if line.waiting.len() >= WAITING {
+                // Even closing its file may take for ever.
+                let _closing = thread::Builder::new().spawn(move || drop(job));
                 return Err(NotTaken::Full);
             }
             line.waiting.push_back(job);
