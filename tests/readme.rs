@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use bus::PrivateBus;
-use ferryd::demo::{Behaviour, Server};
+use ferryd::demo::{Behaviour, Server, Upload, UploadState};
 use tempfile::TempDir;
 
 /// Longer than this and something hangs.
@@ -25,7 +25,7 @@ struct Machine {
     daemon: Child,
     bus: PrivateBus,
     server: Server,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Machine {
@@ -33,8 +33,13 @@ impl Machine {
         let (bus, folder) = (PrivateBus::start(), TempDir::with_prefix("ferry-readme-").expect("a folder"));
         let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
         let server = Server::start(listener, Behaviour::honest()).expect("a server");
-        let config = format!("[backend.main]\nurl = \"http://{}/ferry\"\n", server.address());
+        let address = server.address();
+        let config = format!(
+            "[backend.main]\nurl = \"http://{address}/ferry\"\n[backend.photos]\nkind = \"tus\"\n\
+             url = \"http://{address}/files/\"\n[strategy.photo]\nnetwork = \"any\"\n"
+        );
         fs::write(folder.path().join("ferryd.toml"), config).expect("a file");
+        fs::write(folder.path().join("harbour.jpg"), [7; 9000]).expect("a file");
         let daemon = Command::new(FERRYD)
             .env("DBUS_SYSTEM_BUS_ADDRESS", bus.address())
             .args(["--system", "--config", "ferryd.toml", "--state-dir", "state"])
@@ -42,7 +47,7 @@ impl Machine {
             .stdin(Stdio::null())
             .spawn()
             .expect("ferryd starts");
-        let machine = Self { daemon, bus, server, _folder: folder };
+        let machine = Self { daemon, bus, server, folder };
         ready::until_ready(machine.bus.address());
         machine
     }
@@ -123,17 +128,20 @@ fn the_two_commands_are_what_ci_runs() {
 fn work_is_handed_over_as_the_readme_says() {
     let machine = Machine::start();
     let mut id = String::new();
+    let photo = machine.folder.path().join("harbour.jpg").display().to_string();
     for command in commands("Handing work over") {
         let said = match command.as_str() {
             // It ends only when it is told to.
             "ferryctl watch" => machine.shell("timeout 1 ferryctl watch || test $? -eq 124"),
-            command => machine.shell(&command.replace("ID", &id)),
+            command => machine.shell(&command.replace("ID", &id).replace("harbour.jpg", &photo)),
         };
         if command.contains("enqueue") {
             id = said.trim().to_owned();
         }
     }
     assert!(machine.server.wait_until(|log| log.applied() == 2, LIMIT), "the server has both");
+    let has_photo = |upload: &Upload| upload.state == UploadState::Finished && upload.bytes == [7; 9000];
+    assert!(machine.server.wait_until(|log| log.uploads().iter().any(has_photo), LIMIT), "and the photo");
 }
 
 #[test]

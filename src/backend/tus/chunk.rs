@@ -22,7 +22,7 @@ use super::offers::Checksum;
 const BLOCK: u64 = 512 * 1024;
 
 /// Bytes handed on at once: what must move within the client's patience.
-const PIECE: usize = 128 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// A part of a file.
 #[derive(Debug, Clone)]
