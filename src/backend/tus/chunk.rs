@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -19,10 +18,10 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::offers::Checksum;
 
 /// Bytes read from the file at once.
-const BLOCK: u64 = 512 * 1024;
+const BLOCK: u64 = 256 * 1024;
 
-/// Bytes handed on at once: what must move within the client's patience.
-const PIECE: usize = 256 * 1024;
+/// Bytes handed on at once: what must move within the client's patience, also on the slowest links.
+const PIECE: usize = 64 * 1024;
 
 /// A part of a file.
 #[derive(Debug, Clone)]
@@ -136,7 +135,15 @@ impl Body for Stream {
 
 /// The next block of at most `left` bytes.
 fn read(file: &File, offset: u64, left: u64) -> io::Result<Vec<u8>> {
-    let mut block = vec![0; usize::try_from(left.min(BLOCK)).unwrap_or_default()];
-    file.read_exact_at(&mut block, offset)?;
+    let size = usize::try_from(left.min(BLOCK)).unwrap_or_default();
+    let mut block = Vec::with_capacity(size);
+    while block.len() < size {
+        let from = offset + block.len() as u64;
+        // Into memory as it is: filling it first would cost as much as reading.
+        if rustix::io::pread(file, rustix::buffer::spare_capacity(&mut block), from)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    block.truncate(size);
     Ok(block)
 }

@@ -4,4 +4,5 @@
 mod cuts;
 mod files;
 mod kills;
+mod real_server;
 mod turns;
