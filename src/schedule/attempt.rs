@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::backend::Role;
 use crate::model::{
-    AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Reason, Strategy, TaskId, World,
+    Answer, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Reason, Strategy, TaskId,
+    World,
 };
 
 /// A claim that the store has not answered yet.
@@ -78,6 +79,15 @@ impl Route {
 impl Attempt {
     pub(super) fn task_ids(&self) -> Vec<TaskId> {
         self.tasks.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// The answer, but what broke when we were about to break it, or while the link is away, is no outage: it is that cut.
+    pub(super) fn excused(&self, answer: Answer) -> Answer {
+        match (self.cut.or(self.away.map(|_| Cut::Link)), answer) {
+            (Some(cut), Answer::Unreachable { .. }) => Answer::Cut(cut),
+            (Some(_), Answer::Advanced(end)) => Answer::Advanced(Box::new(self.excused(*end))),
+            (_, answer) => answer,
+        }
     }
 
     /// What this world means for it. A link that went away is waited for during `grace`; what comes back as another

@@ -248,13 +248,7 @@ impl Scheduler {
         let Some(attempt) = self.attempts.remove(&id) else {
             return;
         };
-        let answer = match (attempt.cut, answer) {
-            // The connection broke while we were about to break it: the same cause, not an outage.
-            (Some(cut), Answer::Unreachable { .. }) => Answer::Cut(cut),
-            // Nobody can be reached while the link is away.
-            (None, Answer::Unreachable { .. }) if attempt.away.is_some() => Answer::Cut(Cut::Link),
-            (_, answer) => answer,
-        };
+        let answer = attempt.excused(answer);
         let endpoint = self.backends.get(&attempt.backend).map_or(Endpoint::Unproven, Backend::endpoint);
         let Outcome { tasks, backend: verdict, batch } = judge(answer, &attempt.task_ids(), endpoint);
         if let Some(backend) = self.backends.get_mut(&attempt.backend) {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::rig::{Rig, config, wifi, world};
-use crate::model::{Answer, AttemptId, Config, Cut, Network, Settlement};
+use super::rig::{Rig, config, strategy, wifi, world};
+use crate::model::{Answer, AttemptId, Config, CountsByStrategy, Cut, Network, Reason, Settlement};
 use crate::schedule::{Input, Wake};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -13,6 +13,10 @@ fn patient() -> Config {
     let mut config = config();
     config.network.link_grace = GRACE;
     config
+}
+
+fn blocked(rig: &Rig, name: &str) -> Vec<Reason> {
+    rig.core.status(&CountsByStrategy::new(), rig.now).strategies[&strategy(name)].blocked.clone()
 }
 
 #[test]
@@ -84,8 +88,29 @@ fn nobody_is_to_blame_for_being_out_of_reach_while_the_link_is_away() {
     rig.enqueue("metadata", 1);
     rig.feed(Input::World(world(&Network::none())));
     rig.answer(Answer::Unreachable { words: "network is unreachable".to_owned() });
+    assert_eq!(blocked(&rig, "metadata"), [Reason::Offline], "the backend is not taken for being down");
     rig.feed(Input::World(world(&wifi())));
-    assert_eq!(rig.running.len(), 1, "it goes again at once: the backend is not taken for being down");
+    assert_eq!(rig.running.len(), 1, "it goes again at once");
+}
+
+#[test]
+fn an_upload_that_came_further_blames_nobody_either_for_a_link_that_is_away_or_cut() {
+    let further = || Answer::Advanced(Box::new(Answer::Unreachable { words: "network is unreachable".to_owned() }));
+    for away in [Duration::ZERO, GRACE] {
+        let mut rig = Rig::online(patient());
+        rig.enqueue("photo", 1);
+        rig.feed(Input::World(world(&Network::none())));
+        rig.pass(away);
+        rig.feed(Input::Woken);
+        rig.answer(further());
+        assert_eq!(blocked(&rig, "photo"), [Reason::Offline], "the backend is not taken for being down");
+        rig.feed(Input::World(world(&wifi())));
+        assert_eq!(rig.running.len(), 1, "it goes again at once");
+    }
+    let mut rig = Rig::online(patient());
+    rig.enqueue("photo", 1);
+    rig.answer(further());
+    assert_eq!(blocked(&rig, "photo"), [Reason::BackendDown], "with its link there it is an outage");
 }
 
 #[test]
