@@ -38,6 +38,26 @@ fn two_files_go_at_once_and_metadata_has_its_slot() {
 }
 
 #[test]
+fn no_chunk_begins_while_metadata_is_on_its_way() {
+    let (amid, unanswered) = (Gate::closed(), Gate::closed());
+    let server = server(Behaviour { before_answering: Wait::Gate(unanswered.clone()), ..Behaviour::honest() });
+    server.behave_files(Some(stuck(&amid)));
+    let mut device = Device::start(&config(&server, CHUNK));
+    let (path, bytes) = file(&device, "a.bin", 400_000);
+    let ids = put(&device, &[path]);
+    assert!(server.wait_until(|log| log.uploads().iter().any(|upload| upload.offset > 0), HANG));
+    let urgent = device.enqueue_one();
+    assert!(server.wait_until(|log| log.applied() == 1, HANG), "{}", device.log());
+    amid.open();
+    // The chunk that was on its way ends, and that is told; another would have been told with it.
+    device.until("one chunk is confirmed", |device| (device.task(&ids[0])["done"] == CHUNK).then_some(()));
+    assert_eq!(server.uploads()[0].patches, 1);
+    unanswered.open();
+    device.until_done(&[urgent, ids[0].clone()]);
+    assert_arrived(&server, &[bytes]);
+}
+
+#[test]
 fn a_running_upload_shows_how_far_it_is_and_a_cancelled_one_is_ended_at_the_server() {
     let gate = Gate::closed();
     let server = server(Behaviour::honest());
