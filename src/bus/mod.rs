@@ -17,6 +17,7 @@ mod network;
 mod options;
 mod outbox;
 mod payload;
+mod polkit;
 mod publish;
 mod route;
 mod serve;
@@ -163,6 +164,7 @@ impl Bus {
             config: ports.config,
             now: ports.now,
             own_uid: rustix::process::geteuid().as_raw(),
+            asks_polkit: address != BusAddress::Session,
         };
         let (close, closing) = oneshot::channel();
         let serving = tokio::spawn(serve::serve(connection.clone(), messages, desk, ports.changes, closing));
