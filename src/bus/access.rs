@@ -34,7 +34,11 @@ impl Caller {
 /// What not everybody may; the names are polkit's to be, `org.ferryd.ferry1.NAME`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    /// `Pause`, `Resume`, `Reload`, `Strategy.*`.
+    /// `Hold`.
+    Hold,
+    /// `SyncNow` with `override`, on one's own.
+    Override,
+    /// `Pause`, `Resume`, `Reload`, `Strategy.*`, `SyncNow` of all.
     Control,
     /// Others' tasks, `Subscribe` to all.
     ManageAll,
@@ -61,7 +65,9 @@ impl Gate {
             return Ok(());
         }
         let what = match action {
-            Action::Control => "to pause, resume and reload",
+            Action::Hold => "to hold everything back",
+            Action::Override => "to override conditions",
+            Action::Control => "to pause, resume and reload, and to sync everybody's tasks now",
             Action::ManageAll => "to see and manage the tasks of others",
         };
         Err(Refusal::not_authorized(format!("user {} is no admin of this daemon; one must be {what}", caller.uid)))

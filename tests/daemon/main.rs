@@ -6,6 +6,7 @@ mod configuration;
 mod damage;
 mod device;
 mod lifecycle;
+mod hold;
 mod link;
 #[path = "../common/netns.rs"]
 mod netns;
@@ -14,4 +15,5 @@ mod pause;
 mod rest;
 mod secrets;
 mod servers;
+mod sync_now;
 mod uploads;
