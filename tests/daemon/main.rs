@@ -5,8 +5,8 @@ mod bus;
 mod configuration;
 mod damage;
 mod device;
-mod lifecycle;
 mod hold;
+mod lifecycle;
 mod link;
 #[path = "../common/netns.rs"]
 mod netns;
