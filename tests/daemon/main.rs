@@ -17,3 +17,4 @@ mod secrets;
 mod servers;
 mod sync_now;
 mod uploads;
+mod visitors;
