@@ -64,6 +64,13 @@ refusals! {
     read_only = "org.freedesktop.DBus.Error.PropertyReadOnly",
 }
 
+impl Refusal {
+    /// Whether it says that something named is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.name == Self::not_found("").name
+    }
+}
+
 /// Text of unknown origin, as it may stand in a message or a log line: quoted, escaped, cut after 64 characters.
 pub(super) fn quoted(text: &str) -> String {
     let cut = text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end]);

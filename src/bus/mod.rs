@@ -18,6 +18,7 @@ mod network;
 mod options;
 mod outbox;
 mod payload;
+mod polkit;
 mod publish;
 mod route;
 mod serve;
@@ -207,6 +208,7 @@ impl Bus {
             config: ports.config,
             now: ports.now,
             own_uid: rustix::process::geteuid().as_raw(),
+            asks_polkit: address != BusAddress::Session,
         };
         let (close, closing) = oneshot::channel();
         let serving = tokio::spawn(serve::serve(connection.clone(), messages, desk, ports.changes, closing));
