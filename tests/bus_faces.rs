@@ -90,6 +90,8 @@ async fn what_is_introspected_is_what_dbus_documents_and_what_is_served() {
         ("Discard", call(&client, TASKS, "Discard", &(vec![&id],)).await),
         ("Pause", call(&client, MANAGER, "Pause", &(none(),)).await),
         ("Resume", call(&client, MANAGER, "Resume", &(none(),)).await),
+        ("SyncNow", call(&client, MANAGER, "SyncNow", &("", none())).await),
+        ("Hold", call(&client, MANAGER, "Hold", &"a reason").await),
         ("Subscribe", call(&client, MANAGER, "Subscribe", &(none(),)).await),
         ("Unsubscribe", call(&client, MANAGER, "Unsubscribe", &()).await),
     ];

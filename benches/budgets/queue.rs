@@ -23,7 +23,7 @@ pub(crate) struct Queue {
 impl Queue {
     /// Opens the store in `dir`, with quotas that do not matter.
     pub(crate) fn open(dir: &Path) -> Result<Self, Failed> {
-        let quotas = Quotas { tasks: 100_000_000, bytes: 1 << 40, subscribers: 1 };
+        let quotas = Quotas { tasks: 100_000_000, bytes: 1 << 40, subscribers: 1, holds: 1 };
         let week = Duration::from_secs(7 * 24 * 3600);
         let options = Options { quotas, keep_done: week, reserve: 4 << 20, backoff_cap: Duration::from_secs(900) };
         let (sender, lanes) = watch::channel(Lanes::new());

@@ -32,7 +32,6 @@ impl Caller {
 }
 
 /// What not everybody may.
-#[cfg_attr(not(test), expect(dead_code, reason = "`Hold` and `SyncNow`, for which two of them are, are still to come"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     /// `Hold`.

@@ -9,9 +9,11 @@ use super::access::Action;
 use super::call::{Call, Effect, Method, Outcome};
 use super::desk::Desk;
 use super::error::Refusal;
+use super::hold::hold;
 use super::options::Options;
 use super::route::{Interface, Property, unknown_method};
 use super::subscribers::Subscribers;
+use super::sync_now::sync_now;
 use super::wire::{Dictionary, words};
 use crate::model::Status;
 
@@ -22,7 +24,9 @@ pub(super) const INTERFACE: Interface = Interface {
     methods: &[
         Method { name: "Pause", takes: "a{sv}", gives: "", effect: Effect::None },
         Method { name: "Resume", takes: "a{sv}", gives: "", effect: Effect::None },
+        Method { name: "SyncNow", takes: "sa{sv}", gives: "", effect: Effect::Write },
         Method { name: "Reload", takes: "", gives: "", effect: Effect::None },
+        Method { name: "Hold", takes: "s", gives: "h", effect: Effect::None },
         Method { name: "Subscribe", takes: "a{sv}", gives: "", effect: Effect::None },
         Method { name: "Unsubscribe", takes: "", gives: "", effect: Effect::None },
     ],
@@ -46,7 +50,7 @@ pub(super) fn properties(status: &Status) -> Dictionary<'static> {
         ("Paused", status.pause.is_some().into()),
         ("Blocked", words(&status.blocked).into()),
         ("NextWake", Variant::new((wake, at))),
-        ("Holds", 0u32.into()),
+        ("Holds", status.holds.into()),
         ("Transfers", status.transfers.into()),
     ])
 }
@@ -61,6 +65,8 @@ pub(super) fn call(desk: &Desk, subscribers: &mut Subscribers, call: &Call, meth
     match method {
         "Pause" => desk.pause(call, None, options()?),
         "Resume" => Desk::resume(call, None, options()?),
+        "SyncNow" => sync_now(desk, call),
+        "Hold" => hold(call),
         "Reload" => Ok(Desk::control(call, |reply| Command::Reload { reply })),
         "Subscribe" => {
             let mut options = options()?;

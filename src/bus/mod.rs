@@ -12,6 +12,7 @@ mod desk;
 mod error;
 mod files;
 mod flow;
+mod hold;
 mod manager;
 mod network;
 mod options;
@@ -25,12 +26,14 @@ mod signals;
 mod standard;
 mod strategy;
 mod subscribers;
+mod sync_now;
 mod task_options;
 mod tasks;
 #[cfg(test)]
 mod tests;
 mod wire;
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +41,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use zbus::{Connection, MessageStream, connection};
 
-use crate::model::{Assume, Block, Config, Now, Pause, Status, StrategyName, Task, TaskNews};
+use crate::model::{Assume, Block, Config, Now, Owner, Pause, Status, StrategyName, Task, TaskNews};
 use crate::store::Store;
 use desk::Desk;
 
@@ -83,6 +86,20 @@ pub enum Command {
         /// Answered when it holds, or with what is wrong with it.
         reply: oneshot::Sender<Result<(), String>>,
     },
+    /// Ask ailing backends again now: what waits was brought forward.
+    SyncNow {
+        /// Those of which strategy; `None` = all.
+        strategy: Option<StrategyName>,
+        /// Answered when they may go.
+        reply: oneshot::Sender<()>,
+    },
+    /// Start nothing more until the descriptor is closed.
+    Hold {
+        /// Who wants it.
+        wanted: HoldWanted,
+        /// The descriptor that the app is to keep, or why there is none.
+        reply: oneshot::Sender<Result<OwnedFd, HoldRefused>>,
+    },
     /// Say why a task does not go.
     Explain {
         /// The task.
@@ -92,6 +109,33 @@ pub enum Command {
         /// Every reason.
         reply: oneshot::Sender<Vec<Block>>,
     },
+}
+
+/// An app that wants everything held back.
+#[derive(Debug)]
+pub struct HoldWanted {
+    /// Its user.
+    pub owner: Owner,
+    /// Its label.
+    pub app: String,
+    /// Its words, at most 255 bytes; shown to whoever asks why nothing goes.
+    pub reason: String,
+}
+
+/// Why nothing is held back.
+#[derive(Debug, thiserror::Error)]
+pub enum HoldRefused {
+    /// The owner has as many holds as one may have.
+    #[error("user {} holds {limit} times already; let go of one first", owner.0)]
+    TooMany {
+        /// Whose.
+        owner: Owner,
+        /// How many that is.
+        limit: usize,
+    },
+    /// The system gave none.
+    #[error("making the pipe that stands for the hold: {0}")]
+    NoPipe(std::io::Error),
 }
 
 /// What the faces are connected to.

@@ -209,7 +209,8 @@ fn strings(value: &Variant<'_>) -> Option<Vec<String>> {
     array.inner().iter().map(|element| string(peeled(element))).collect()
 }
 
-fn check_text(text: String) -> Result<String, String> {
+/// The text, if it is one of 1 to 255 bytes without control characters.
+pub(super) fn check_text(text: String) -> Result<String, String> {
     if text.is_empty() {
         Err("an empty string is not taken".into())
     } else if text.len() > TEXT_MAX {

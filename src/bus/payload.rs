@@ -83,7 +83,8 @@ mod tests {
             payload_depth: 3,
             batch_items: 4,
             batch_bytes: 100,
-            quotas: Quotas { tasks: 10, bytes: 1000, subscribers: 16 },
+            hold_time: Duration::from_secs(900),
+            quotas: Quotas { tasks: 10, bytes: 1000, subscribers: 16, holds: 4 },
         }
     }
 

@@ -135,10 +135,20 @@ fn concerns(object: &Object, old: &Status, new: &Status) -> bool {
     match object {
         Object::Strategy(name) => old.strategies.get(name) != new.strategies.get(name),
         Object::Root | Object::Branch => {
-            let Status { state, pause, blocked, next_wake: _, transfers, running: _, network, power, strategies: _ } =
-                old;
-            (state, pause, blocked, transfers, network, power)
-                != (&new.state, &new.pause, &new.blocked, &new.transfers, &new.network, &new.power)
+            let Status {
+                state,
+                pause,
+                blocked,
+                next_wake: _,
+                holds,
+                transfers,
+                running: _,
+                network,
+                power,
+                strategies: _,
+            } = old;
+            (state, pause, blocked, holds, transfers, network, power)
+                != (&new.state, &new.pause, &new.blocked, &new.holds, &new.transfers, &new.network, &new.power)
         }
     }
 }

@@ -115,10 +115,12 @@ pub(super) fn properties(
 pub(super) fn effect(message: &Message) -> Effect {
     let header = message.header();
     let Some(member) = header.member() else { return Effect::None };
-    if header.interface().is_some_and(|interface| interface.as_str() != tasks::INTERFACE.name) {
-        return Effect::None;
-    }
-    method(&tasks::INTERFACE, member).map_or(Effect::None, |method| method.effect)
+    let named = header.interface();
+    interfaces(&Object::Root)
+        .iter()
+        .filter(|interface| named.as_ref().is_none_or(|named| named.as_str() == interface.name))
+        .find_map(|interface| method(interface, member))
+        .map_or(Effect::None, |method| method.effect)
 }
 
 /// Begins a call: what it changes is submitted when this returns.

@@ -136,7 +136,7 @@ fn overrides(options: &mut Options<'_>) -> Result<Overrides, Refusal> {
             options.refuse("min_battery", format!("{percent} is not one of {}", floors.join(", ")))
         })
     };
-    Ok(Overrides { network, charging, min_battery: percent.map(floor).transpose()? })
+    Ok(Overrides { network, charging, min_battery: percent.map(floor).transpose()?, ..Overrides::default() })
 }
 
 /// Reads a List's filter. Whose tasks the caller may see is not decided here.

@@ -25,7 +25,8 @@ pub(super) fn config() -> Config {
             payload_depth: 64,
             batch_items: 500,
             batch_bytes: 8 << 20,
-            quotas: Quotas { tasks: 1000, bytes: 1 << 20, subscribers: 16 },
+            hold_time: Duration::from_secs(900),
+            quotas: Quotas { tasks: 1000, bytes: 1 << 20, subscribers: 16, holds: 4 },
         },
         access: Access { admin_uids: BTreeSet::new(), admin_gids: BTreeSet::new() },
     }
@@ -38,6 +39,7 @@ pub(super) fn status(_config: &Config) -> Status {
         pause: None,
         blocked: Vec::new(),
         next_wake: None,
+        holds: 0,
         transfers: 0,
         running: BTreeMap::new(),
         network: Network::none(),

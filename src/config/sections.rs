@@ -138,6 +138,7 @@ fn limits(section: Section<'_>) -> Limits {
     let payload_depth = section.integer("payload_depth", 2..=100);
     let batch_items = section.integer("batch_items", 1..=10_000);
     let batch_bytes = section.size("batch_bytes", KIB..=64 * MIB).unwrap_or(8 * MIB);
+    let hold_time = section.duration("hold_time", SECOND..=DAY);
     let quotas = quotas(section.section("quota"));
     if batch_bytes < payload {
         section.refuse("batch_bytes", "less than limits.payload: no batch could hold the largest task".to_owned());
@@ -150,6 +151,7 @@ fn limits(section: Section<'_>) -> Limits {
         payload_depth: small(payload_depth, 64),
         batch_items: small(batch_items, 500),
         batch_bytes: small(Some(batch_bytes), 0),
+        hold_time: hold_time.unwrap_or(15 * MINUTE),
         quotas,
     }
 }
@@ -158,8 +160,14 @@ fn quotas(section: Section<'_>) -> Quotas {
     let tasks = section.integer("tasks", 1..=100_000_000);
     let bytes = section.size("bytes", 64 * KIB..=1024 * 1024 * MIB);
     let subscribers = section.integer("subscribers", 1..=1_000);
+    let holds = section.integer("holds", 1..=100);
     section.finish();
-    Quotas { tasks: tasks.unwrap_or(100_000), bytes: bytes.unwrap_or(1024 * MIB), subscribers: small(subscribers, 16) }
+    Quotas {
+        tasks: tasks.unwrap_or(100_000),
+        bytes: bytes.unwrap_or(1024 * MIB),
+        subscribers: small(subscribers, 16),
+        holds: small(holds, 4),
+    }
 }
 
 fn access(section: Section<'_>, host: &Host) -> Access {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::bus::Command;
-use crate::model::{Answer, AttemptId, BackendName, Claimed, Network, Settlement, StoreNews, TaskId, Transfer};
+use crate::model::{Answer, AttemptId, BackendName, Claimed, HoldId, Network, Settlement, StoreNews, TaskId, Transfer};
 use crate::sense::link::LinkError;
 use crate::store::StoreError;
 
@@ -53,6 +53,8 @@ pub(crate) enum Event {
     },
     /// Settlements are on disk.
     Settled,
+    /// An app closed its hold.
+    LetGo(HoldId),
     /// Somebody called a method that concerns the whole daemon.
     Command(Command),
     /// The deadline has come.

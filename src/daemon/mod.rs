@@ -4,6 +4,7 @@ mod abandoned;
 mod arguments;
 mod attempts;
 mod event;
+mod holds;
 mod pauses;
 mod perform;
 mod run;

@@ -11,6 +11,7 @@ use tracing::{debug, error, info, warn};
 use super::abandoned::AbandonedUploads;
 use super::attempts::Attempts;
 use super::event::{Event, Signal};
+use super::holds::Holders;
 use super::pauses::Pauses;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
@@ -49,6 +50,7 @@ pub(super) struct Daemon {
     pub(super) world: World,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
+    pub(super) holders: Holders,
     pub(super) status: watch::Sender<Arc<Status>>,
     pub(super) abandoned: AbandonedUploads,
     /// Writes on their way to the store that a stop must wait for.
@@ -155,6 +157,7 @@ impl Daemon {
                 return error.is_damage().then_some(Ended::QueueDamaged);
             }
             Event::Settled => self.unwritten -= 1,
+            Event::LetGo(id) => self.let_go(id, now),
             Event::Command(command) => self.command(command, now),
             Event::Woken => self.core.handle(Input::Woken, now),
             Event::WallJumped => self.wall_jumped(now),
@@ -251,6 +254,14 @@ impl Daemon {
             Command::Reload { reply } => {
                 let outcome = self.reload(now).inspect_err(|error| error!(%error, "reloading; the old one holds"));
                 answer(reply, outcome.map_err(|error| error.to_string()));
+            }
+            Command::SyncNow { strategy, reply } => {
+                self.core.handle(Input::Control(Control::SyncNow(strategy)), now);
+                answer(reply, ());
+            }
+            Command::Hold { wanted, reply } => {
+                let held = self.hold(wanted, now);
+                answer(reply, held);
             }
             Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
         }

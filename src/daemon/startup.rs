@@ -11,6 +11,7 @@ use super::abandoned::AbandonedUploads;
 use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::event::Event;
+use super::holds::Holders;
 use super::pauses::{self, Pauses};
 use super::run::{Daemon, Sources};
 use super::signals::Signals;
@@ -119,6 +120,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         world: World { clock_unset: clock::is_unset(now.wall), ..World::unknown() },
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
+        holders: Holders::default(),
         status,
         abandoned: AbandonedUploads::new(),
         unwritten: 0,

@@ -156,11 +156,13 @@ pub struct Limits {
     pub batch_items: usize,
     /// The largest batch call, in payload bytes.
     pub batch_bytes: usize,
-    /// What one owner may hold.
+    /// How long one hold lasts at most.
+    pub hold_time: Duration,
+    /// What one owner may have.
     pub quotas: Quotas,
 }
 
-/// What one owner may hold; one `app` of it, half of that.
+/// What one owner may have; one `app` of it, half of the tasks and bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quotas {
     /// Tasks that are not done or cancelled.
@@ -169,6 +171,8 @@ pub struct Quotas {
     pub bytes: u64,
     /// Connections that subscribe.
     pub subscribers: usize,
+    /// Holds at once.
+    pub holds: usize,
 }
 
 /// `[access]`

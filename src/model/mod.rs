@@ -4,6 +4,7 @@ mod answer;
 mod config;
 mod event;
 mod file;
+mod hold;
 mod ids;
 mod moment;
 mod status;
@@ -18,10 +19,11 @@ pub use config::{
 };
 pub use event::{Abandoned, StoreNews, TaskChange, TaskNews, TaskProgress};
 pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer};
+pub use hold::{Hold, HoldId};
 pub use ids::{AttemptId, BackendName, LaneId, NotAName, NotAnId, Owner, StrategyName, TaskId};
 pub use moment::{Moment, Now, WallTime};
 pub use status::{ManagerState, Pause, Status, StrategyStatus};
-pub use strategy::{BatteryFloor, Conditions, Kind, NetworkNeed, Overrides, Strategy};
+pub use strategy::{BatteryFloor, Conditions, Kind, NetworkNeed, Overrides, Strategy, Waiver, Waivers};
 pub use task::{
     Claimed, Counts, CountsByStrategy, Enqueued, Failure, Filter, HistoryEntry, LaneSummary, NewTask, OnExisting, Page,
     Settlement, Standing, State, Task, TaskError, TaskResult, Uploaded,

@@ -58,6 +58,8 @@ pub struct Status {
     pub blocked: Vec<Reason>,
     /// The name of the next wake and its time.
     pub next_wake: Option<(&'static str, WallTime)>,
+    /// Holds of apps.
+    pub holds: u32,
     /// Attempts that run.
     pub transfers: u32,
     /// How far the files have come that are on their way.

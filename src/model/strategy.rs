@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::world::words;
 use super::{BackendName, StrategyName};
 
 /// What a strategy's tasks carry.
@@ -75,12 +76,19 @@ pub struct Conditions {
 }
 
 impl Conditions {
-    /// These conditions with what a task overrides.
+    /// These conditions with what a task overrides. What is waived of them is asked of nobody.
     pub fn with(&self, overrides: &Overrides) -> Conditions {
+        let waived = |what: Waiver| overrides.waived.has(what);
+        let network = overrides.network.unwrap_or(self.network);
+        let min_battery = overrides.min_battery.unwrap_or(self.min_battery);
         Conditions {
-            network: overrides.network.unwrap_or(self.network),
-            charging: overrides.charging.unwrap_or(self.charging),
-            min_battery: overrides.min_battery.unwrap_or(self.min_battery),
+            network: match network {
+                NetworkNeed::Unmetered if waived(Waiver::Metered) => NetworkNeed::Any,
+                NetworkNeed::Any | NetworkNeed::Unmetered | NetworkNeed::Wifi => network,
+            },
+            roaming: self.roaming || waived(Waiver::Roaming),
+            charging: overrides.charging.unwrap_or(self.charging) && !waived(Waiver::NotCharging),
+            min_battery: if waived(Waiver::LowBattery) { BatteryFloor::default() } else { min_battery },
             ..self.clone()
         }
     }
@@ -95,6 +103,66 @@ pub struct Overrides {
     pub charging: Option<bool>,
     /// The least battery, when on battery.
     pub min_battery: Option<BatteryFloor>,
+    /// What somebody has waived since, by `SyncNow`.
+    pub waived: Waivers,
+}
+
+words!(
+    /// A block reason that `SyncNow` may set aside, `override` on D-Bus.
+    Waiver {
+        /// Metered bytes may be used. A task that asks for wifi still does.
+        Metered = "metered",
+        /// A roaming link may be used.
+        Roaming = "roaming",
+        /// No charger is needed.
+        NotCharging = "not-charging",
+        /// Any battery will do.
+        LowBattery = "low-battery",
+        /// Any time of day will do.
+        Window = "window",
+        /// The day's budget of metered bytes may be exceeded.
+        Budget = "budget",
+    }
+);
+
+/// A set of [`Waiver`]s.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Waivers(u8);
+
+impl Waivers {
+    /// Whether `what` is one of them.
+    pub const fn has(self, what: Waiver) -> bool {
+        self.0 & 1 << what as u8 != 0
+    }
+
+    /// These and those.
+    pub const fn and(self, those: Self) -> Self {
+        Self(self.0 | those.0)
+    }
+
+    /// Each of them, in the order of their definition.
+    pub fn iter(self) -> impl Iterator<Item = Waiver> {
+        Waiver::ALL.iter().copied().filter(move |waiver| self.has(*waiver))
+    }
+
+    /// Reads what [`Display`](std::fmt::Display) writes; a word that is unknown waives nothing.
+    pub fn parse(text: &str) -> Self {
+        text.split(',').filter_map(Waiver::parse).collect()
+    }
+}
+
+impl FromIterator<Waiver> for Waivers {
+    fn from_iter<I: IntoIterator<Item = Waiver>>(waivers: I) -> Self {
+        Self(waivers.into_iter().fold(0, |bits, waiver| bits | 1 << waiver as u8))
+    }
+}
+
+impl std::fmt::Display for Waivers {
+    /// Their words, with commas between.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let words: Vec<&str> = self.iter().map(Waiver::as_str).collect();
+        f.write_str(&words.join(","))
+    }
 }
 
 /// A policy: priority, batch, retries and conditions.
@@ -118,4 +186,53 @@ pub struct Strategy {
     pub conditions: Conditions,
     /// After waiting this long with its conditions held, a lane gets the next free slot.
     pub max_wait: Option<Duration>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strict() -> Conditions {
+        Conditions {
+            network: NetworkNeed::Unmetered,
+            roaming: false,
+            charging: true,
+            min_battery: BatteryFloor(50),
+            heed_power_save: true,
+        }
+    }
+
+    fn waiving(waived: &[Waiver]) -> Conditions {
+        strict().with(&Overrides { waived: waived.iter().copied().collect(), ..Overrides::default() })
+    }
+
+    #[test]
+    fn each_waiver_sets_its_own_condition_aside_and_no_other() {
+        assert_eq!(waiving(&[]), strict());
+        assert_eq!(waiving(&[Waiver::Metered]), Conditions { network: NetworkNeed::Any, ..strict() });
+        assert_eq!(waiving(&[Waiver::Roaming]), Conditions { roaming: true, ..strict() });
+        assert_eq!(waiving(&[Waiver::NotCharging]), Conditions { charging: false, ..strict() });
+        assert_eq!(waiving(&[Waiver::LowBattery]), Conditions { min_battery: BatteryFloor(0), ..strict() });
+    }
+
+    #[test]
+    fn a_waiver_goes_before_what_the_task_set_itself_but_wifi_stays_wifi() {
+        let waived = [Waiver::Metered, Waiver::NotCharging, Waiver::LowBattery].into_iter().collect();
+        let own = Overrides {
+            network: Some(NetworkNeed::Wifi),
+            charging: Some(true),
+            min_battery: Some(BatteryFloor(80)),
+            waived,
+        };
+        let left = strict().with(&own);
+        assert_eq!((left.network, left.charging, left.min_battery), (NetworkNeed::Wifi, false, BatteryFloor(0)));
+    }
+
+    #[test]
+    fn waivers_survive_being_written() {
+        for bits in 0..1 << Waiver::ALL.len() {
+            assert_eq!(Waivers::parse(&Waivers(bits).to_string()), Waivers(bits));
+        }
+        assert_eq!(Waivers::parse("roaming,offline,"), [Waiver::Roaming].into_iter().collect());
+    }
 }

@@ -9,6 +9,9 @@ use crate::model::{AttemptId, Moment, Now, Reason, WallTime};
 /// How often a backend whose URL seems wrong is looked at again.
 const LOOK_AGAIN: Duration = Duration::from_secs(15 * 60);
 
+/// The least time between two probes that people ask for.
+const PACE: Duration = Duration::from_secs(1);
+
 /// The growth of a backend's backoff with each failed probe.
 const MULTIPLIER: f64 = 2.0;
 
@@ -39,6 +42,8 @@ pub(super) struct Illness {
     pub(super) words: String,
     /// The first failure and each failed probe since.
     pub(super) failures: u32,
+    /// When the last failure came.
+    failed: Moment,
     /// The next probe may go.
     pub(super) until: Moment,
     /// The server asked for silence until then.
@@ -73,6 +78,14 @@ impl Backend {
     pub(super) fn rerouted(&mut self, now: Moment) {
         if let Health::Ill(illness) = &mut self.health {
             illness.until = illness.until.min(now.max(illness.silent_until));
+        }
+    }
+
+    /// Somebody wants it now: the next probe may go, though never more than one a [`PACE`], whoever asks how often.
+    pub(super) fn wanted(&mut self, now: Moment) {
+        if let Health::Ill(illness) = &mut self.health {
+            let earliest = now.max(illness.silent_until).max(illness.failed + PACE);
+            illness.until = illness.until.min(earliest);
         }
     }
 
@@ -122,6 +135,7 @@ impl Backend {
             since,
             words,
             failures: before.saturating_add(1),
+            failed: now.moment,
             until: now.moment + wait,
             silent_until: now.moment + asked,
         });

@@ -9,13 +9,14 @@ impl Scheduler {
             return None;
         }
         let pause = self.pauses.next_end().map(|end| (now.moment_of(end), Wake::PauseEnds));
+        let hold = self.holds.next_end().map(|end| (end, Wake::HoldEnds));
         let tidy = self.tidy_at.map(|at| (now.moment_of(at), Wake::Tidy));
         let settle = self.unsettled.next_try().map(|again| (again, Wake::SettleAgain));
         let grace = self.config.network.link_grace;
         let away = self.attempts.values().filter(|attempt| attempt.cut.is_none()).filter_map(|attempt| attempt.away);
         let away = away.min().map(|since| (since + grace, Wake::LinkGrace));
         let lanes = self.lanes.keys().filter_map(|id| self.wake_of(*id, now));
-        lanes.chain(away).chain(pause).chain(tidy).chain(settle).min()
+        lanes.chain(away).chain(pause).chain(hold).chain(tidy).chain(settle).min()
     }
 
     /// When this lane can go by the passing of time alone. A lane that could go now waits for the claim under way.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Scheduler;
 use super::backend::Illness;
+use super::hold::Held;
 use super::lane::Lane;
 use super::outcome::Ill;
 use super::pause::Paused;
@@ -79,6 +80,8 @@ impl Scheduler {
         let mut row = row(reason, since);
         if reason == Reason::Paused {
             self.tell_pause(&mut row, &task.strategy, now);
+        } else if reason == Reason::Held {
+            self.tell_holds(&mut row, now);
         } else if reason == Reason::NoBackend {
             self.tell_no_backend(&mut row, &task.strategy);
         } else if is_of_network(reason) {
@@ -105,6 +108,19 @@ impl Scheduler {
                 format!("the pause of {what} ends in {left}, or an admin resumes it")
             }
         };
+    }
+
+    /// Who holds, as any user may ask. The hold that lasts longest decides when it goes on at the latest.
+    fn tell_holds(&self, row: &mut Block, now: Now) {
+        let all = |of: fn(&Held) -> &str| self.holds.iter().take(NAMED_IDS).map(of).collect::<Vec<_>>().join(", ");
+        row.detail.insert("apps".to_owned(), all(|held| &held.hold.app));
+        row.detail.insert("words".to_owned(), all(|held| &held.hold.reason));
+        row.since = self.holds.iter().map(|held| held.since).min().unwrap_or_default();
+        if let Some(until) = self.holds.iter().map(|held| held.hold.until).max() {
+            row.detail.insert("until".to_owned(), now.wall_of(until).as_micros().to_string());
+            let left = span(until.saturating_since(now.moment));
+            row.clears = format!("{} let go, in {left} at the latest", all(|held| &held.hold.app));
+        }
     }
 
     fn tell_no_backend(&self, row: &mut Block, strategy: &StrategyName) {

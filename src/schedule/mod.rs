@@ -8,6 +8,7 @@ mod blocked;
 mod choose;
 mod deadline;
 mod explain;
+mod hold;
 mod lane;
 mod outcome;
 mod pause;
@@ -25,8 +26,8 @@ pub use scheduler::Scheduler;
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Config, Cut, LaneId, LaneSummary, Pause, Settlement, StrategyName, TaskId,
-    WallTime, World,
+    Answer, AttemptId, BackendName, Claimed, Config, Cut, Hold, HoldId, LaneId, LaneSummary, Pause, Settlement,
+    StrategyName, TaskId, WallTime, World,
 };
 
 /// Something that happened.
@@ -71,6 +72,12 @@ pub enum Control {
     Pause(Option<StrategyName>, Pause),
     /// Go on.
     Resume(Option<StrategyName>),
+    /// Start nothing more until this hold ends; what runs goes on.
+    Hold(HoldId, Hold),
+    /// A hold has ended.
+    LetGo(HoldId),
+    /// Ask ailing backends again now, of one strategy or of all, where their servers have not asked for silence.
+    SyncNow(Option<StrategyName>),
     /// Start nothing more and cut what runs.
     Stop,
 }
@@ -117,6 +124,8 @@ pub enum Effect {
         /// Which.
         attempt: AttemptId,
     },
+    /// The time of a hold is over: whoever has it is told.
+    HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
     Settle(Vec<(TaskId, Settlement)>),
     /// Let the store fail what expired and prune what is old.
@@ -134,6 +143,8 @@ pub enum Wake {
     BackendProbe,
     /// A pause ends.
     PauseEnds,
+    /// The time of a hold is over.
+    HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
     /// The store wants tidying.
@@ -149,6 +160,7 @@ impl Wake {
             Self::TaskDue => "task-due",
             Self::BackendProbe => "backend-probe",
             Self::PauseEnds => "pause-ends",
+            Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",

@@ -114,6 +114,9 @@ impl Scheduler {
         if self.pauses.hold(strategy) {
             reasons.push(Reason::Paused);
         }
+        if !self.holds.are_none() {
+            reasons.push(Reason::Held);
+        }
         reasons
     }
 }

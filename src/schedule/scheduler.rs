@@ -8,6 +8,7 @@ use super::attempt::{Attempt, Claim, Fate, Route, counted};
 use super::backend::Backend;
 use super::backoff;
 use super::choose::{Candidate, choose};
+use super::hold::Holds;
 use super::lane::{Lane, News};
 use super::outcome::{Decision, Endpoint, Outcome, judge};
 use super::pause::Pauses;
@@ -16,8 +17,8 @@ use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake};
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now, Reason,
-    Settlement, TaskError, TaskId, WallTime, World,
+    Answer, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now, Owner,
+    Reason, Settlement, StrategyName, TaskError, TaskId, WallTime, World,
 };
 
 /// Which lane goes next, and how many of it.
@@ -36,6 +37,7 @@ pub struct Scheduler {
     pub(super) claim: Option<Claim>,
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     pub(super) pauses: Pauses,
+    pub(super) holds: Holds,
     pub(super) stopping: bool,
     pub(super) tidy_at: Option<WallTime>,
     pub(super) unsettled: Unsettled,
@@ -62,6 +64,7 @@ impl Scheduler {
             claim: None,
             attempts: BTreeMap::new(),
             pauses: Pauses::default(),
+            holds: Holds::default(),
             stopping: false,
             tidy_at: None,
             unsettled: Unsettled::default(),
@@ -89,6 +92,7 @@ impl Scheduler {
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
         }
+        self.effects.extend(self.holds.expire(now.moment).into_iter().map(Effect::HoldEnds));
         self.judge_attempts(now);
         self.look(now);
         self.tidy(now);
@@ -118,6 +122,11 @@ impl Scheduler {
     /// When time alone will change something, and what; `None`: nothing will. Always later than the last input.
     pub fn poll_timeout(&self) -> Option<(Moment, Wake)> {
         self.wake
+    }
+
+    /// How many holds an owner has.
+    pub fn holds_of(&self, owner: Owner) -> usize {
+        self.holds.of(owner)
     }
 
     fn lanes_changed(&mut self, lanes: Vec<LaneSummary>) {
@@ -153,7 +162,20 @@ impl Scheduler {
                 self.pauses.expire(now.wall);
             }
             Control::Resume(strategy) => self.pauses.end(strategy.as_ref()),
+            Control::Hold(id, hold) => self.holds.begin(id, hold, now.wall),
+            Control::LetGo(id) => self.holds.end(id),
+            Control::SyncNow(strategy) => self.ask_again(strategy.as_ref(), now),
             Control::Stop => self.stopping = true,
+        }
+    }
+
+    /// Somebody wants it now: a backend that is thought to be ill is asked now.
+    fn ask_again(&mut self, strategy: Option<&StrategyName>, now: Now) {
+        let meant = self.config.strategies.values().filter(|policy| strategy.is_none_or(|name| *name == policy.name));
+        for name in meant.filter_map(|policy| policy.backend.as_ref()) {
+            if let Some(backend) = self.backends.get_mut(name) {
+                backend.wanted(now.moment);
+            }
         }
     }
 

@@ -40,6 +40,7 @@ impl Scheduler {
             pause: self.pauses.of(None).map(|paused| paused.pause),
             blocked: self.blocked_for_all(&strategies),
             next_wake: None,
+            holds: u32::try_from(self.holds.iter().len()).unwrap_or(u32::MAX),
             transfers: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
             running: BTreeMap::new(),
             network: first_backend.and_then(|name| self.network_of(name)).cloned().unwrap_or_else(Network::none),

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use rusqlite::{Connection, OptionalExtension, Result, params};
 
-use super::row::{Row, overrides_from_row};
+use super::row::{Row, overrides_columns, overrides_from_row};
 use super::sql::{count, one_row, strategy_from, wall};
 use super::tally::{Tally, Usage};
 use crate::model::{
     Abandoned, BackendName, Counts, CountsByStrategy, LaneId, LaneSummary, Overrides, Owner, State, StoreNews,
-    StrategyName, TaskChange, TaskId, WallTime,
+    StrategyName, TaskChange, TaskId, Waivers, WallTime,
 };
 
 /// Accounts and owners that are remembered between transactions; beyond, they are read again.
@@ -96,24 +96,25 @@ impl Books {
     /// Reads the lanes and their sums.
     pub(super) fn load(conn: &Connection) -> Result<Self> {
         let mut books = Self::default();
-        let mut statement = conn.prepare(
-            "SELECT lane.id, strategy, network, charging, min_battery, total(pending), total(failed), total(waiting),
-                    total(bytes), total(kept),
+        let mut statement = conn.prepare(concat!(
+            "SELECT lane.id, strategy, ",
+            overrides_columns!(),
+            ", total(pending), total(failed), total(waiting), total(bytes), total(kept),
                     (SELECT count(*) FROM task INDEXED BY busy
                      WHERE state IN (1, 5) AND state = 1 AND task.lane = lane.id)
              FROM lane LEFT JOIN account ON account.lane = lane.id GROUP BY lane.id",
-        )?;
+        ))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let sum = |index: usize| row.get::<_, f64>(index).map(|sum| sum as i64);
-            let running: i64 = row.get(10)?;
+            let running: i64 = row.get(11)?;
             let tally = Tally {
-                pending: sum(5)? - running,
+                pending: sum(6)? - running,
                 running,
-                failed: sum(6)?,
-                waiting: sum(7)? - running,
-                bytes: sum(8)?,
-                kept: sum(9)?,
+                failed: sum(7)?,
+                waiting: sum(8)? - running,
+                bytes: sum(9)?,
+                kept: sum(10)?,
             };
             let lane =
                 Lane { strategy: strategy_from(row, 1)?, overrides: overrides_from_row(row, 2)?, tally, told: None };
@@ -141,6 +142,10 @@ impl Books {
                 overrides.min_battery.map(|floor| floor.percent()),
             ])?;
         }
+        if overrides.waived != Waivers::default() {
+            conn.prepare_cached("INSERT INTO waiver VALUES (?, ?)")?
+                .execute(params![id.0, overrides.waived.to_string()])?;
+        }
         let lane = Lane { strategy: strategy.clone(), overrides, tally: Tally::nothing(), told: None };
         self.lanes.insert(id, lane);
         Ok(id)
@@ -149,6 +154,13 @@ impl Books {
     /// The strategy of a lane.
     pub(super) fn strategy(&self, lane: LaneId) -> Result<StrategyName> {
         self.lanes.get(&lane).map(|lane| lane.strategy.clone()).ok_or(rusqlite::Error::QueryReturnedNoRows)
+    }
+
+    /// The lane of the same strategy and conditions with `waived` waived too, made if there is none yet.
+    pub(super) fn waiving(&mut self, conn: &Connection, lane: LaneId, waived: Waivers) -> Result<LaneId> {
+        let Lane { strategy, overrides, .. } = self.lanes.get(&lane).ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+        let (strategy, overrides) = (strategy.clone(), *overrides);
+        self.lane(conn, &strategy, Overrides { waived: overrides.waived.and(waived), ..overrides })
     }
 
     /// Every lane there is.
@@ -177,6 +189,15 @@ impl Books {
         self.accounts.insert(AccountId(id), Account { owner, app: app.to_owned(), lane });
         self.account_ids.insert(name, AccountId(id));
         Ok(AccountId(id))
+    }
+
+    /// The account of the same app in another lane, made if there is none yet.
+    pub(super) fn account_in(&mut self, conn: &Connection, id: AccountId, lane: LaneId) -> Result<AccountId> {
+        let Account { owner, app, .. } = match self.accounts.get(&id) {
+            Some(account) => account.clone(),
+            None => read_account(conn, id)?,
+        };
+        self.account(conn, owner, &app, lane)
     }
 
     /// What the owner has, and what the app has of it, the transaction in progress included.

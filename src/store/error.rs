@@ -191,6 +191,17 @@ pub enum IdsError {
     Store(#[from] StoreError),
 }
 
+/// Why waiting tasks were not brought forward. Those of an earlier piece may have been.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum BringForwardError {
+    /// Each combination of conditions is a lane.
+    #[error("the tasks of this daemon have too many different sets of conditions already")]
+    TooManyLanes,
+    /// The database failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 /// Why a read gave nothing.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ReadError {

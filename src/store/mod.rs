@@ -34,13 +34,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use error::{EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, SpoolError, StoreError};
+pub use error::{
+    BringForwardError, EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, SpoolError, StoreError,
+};
 
 use crate::model::{
     BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Payload, Quotas, Settlement,
-    StoreNews, Task, TaskId, WallTime,
+    StoreNews, StrategyName, Task, TaskId, Waivers, WallTime,
 };
 use operation::{Job, Operation, ask};
+use ops::bring_forward::{BringForward, Place};
 use ops::claim::Claim;
 use ops::configure::{Configure, PutSetting};
 use ops::enqueue::Enqueue;
@@ -283,6 +286,27 @@ impl Store {
         now: WallTime,
     ) -> impl Future<Output = Result<u32, IdsError>> + Send + 'static {
         self.write(Discard(Selection { scope, ids, now }))
+    }
+
+    /// Makes what waits due, in the order of enqueue, of one strategy or of all, and waives these conditions of it until it ends. Many
+    /// tasks take several transactions, with others between; those added after the call are not meant.
+    pub fn bring_forward(
+        &self,
+        scope: Scope,
+        strategy: Option<StrategyName>,
+        waived: Waivers,
+        now: WallTime,
+    ) -> impl Future<Output = Result<(), BringForwardError>> + Send + 'static {
+        let selection = ops::bring_forward::Selection { scope, strategy, waived, now };
+        let first = self.write(BringForward { selection: selection.clone(), place: Place::Start });
+        let store = self.clone();
+        async move {
+            let mut next = first.await?;
+            while let Some(place) = next {
+                next = store.write(BringForward { selection: selection.clone(), place }).await?;
+            }
+            Ok(())
+        }
     }
 
     /// Fails what expired and prunes what was kept long enough: a bounded piece, and the news says when to call again.

@@ -11,7 +11,7 @@ use super::cursor::CursorKey;
 use super::error::{ReadError, StoreError};
 use super::payload;
 use super::places::Suspicion;
-use super::row::{Phase, failure_from, overrides_from_row};
+use super::row::{Phase, failure_from, overrides_columns, overrides_from_row};
 use super::sql::{count, id_from, ids_from, strategy_from, wall};
 use crate::model::{Filter, HistoryEntry, Owner, Page, Standing, State, Task, TaskError, TaskId, WallTime};
 
@@ -226,36 +226,38 @@ fn array<T: Into<serde_json::Value>>(values: Vec<T>) -> Option<String> {
     if values.is_empty() { None } else { Some(serde_json::Value::from(values).to_string()) }
 }
 
-const TASK: &str = "
-    SELECT task.seq, task.id, task.owner, account.app, lane.strategy, lane.network, lane.charging, lane.min_battery,
-           task.state, task.behind, task.deps, task.attempts, task.created, task.due, task.since, task.expires,
+const TASK: &str = concat!(
+    "SELECT task.seq, task.id, task.owner, account.app, lane.strategy, ",
+    overrides_columns!(),
+    ", task.state, task.behind, task.deps, task.attempts, task.created, task.due, task.since, task.expires,
            task.size, task.key, task.tags, task.after, task.failure, task.words, task.status, task.duplicate,
            task.last_error
-    FROM task CROSS JOIN lane ON lane.id = task.lane CROSS JOIN account ON account.id = task.account";
+    FROM task CROSS JOIN lane ON lane.id = task.lane CROSS JOIN account ON account.id = task.account",
+);
 
 fn read_task(conn: &Connection, row: &SqlRow<'_>) -> Result<(i64, Task)> {
     let seq = row.get(0)?;
     let owner = Owner(row.get(2)?);
-    let key: Option<String> = row.get(17)?;
-    let after = row.get_ref(19)?.as_blob_or_null()?.map(ids_from).unwrap_or_default();
-    let standing = match Phase::of(row.get(8)?)? {
+    let key: Option<String> = row.get(18)?;
+    let after = row.get_ref(20)?.as_blob_or_null()?.map(ids_from).unwrap_or_default();
+    let standing = match Phase::of(row.get(9)?)? {
         Phase::Pending => {
             let mut waits_for = Vec::new();
-            if let (true, Some(key)) = (row.get(9)?, &key) {
+            if let (true, Some(key)) = (row.get(10)?, &key) {
                 waits_for.extend(before_under_key(conn, owner, key, seq)?);
             }
-            if row.get::<_, i64>(10)? > 0 {
+            if row.get::<_, i64>(11)? > 0 {
                 waits_for.extend(still_to_be_done(conn, &after)?);
             }
-            Standing::Pending { due: wall(row.get(13)?), waits_for }
+            Standing::Pending { due: wall(row.get(14)?), waits_for }
         }
         Phase::Running => Standing::Running { started: since(row)? },
         Phase::Done => Standing::Done {
             finished: since(row)?,
-            result: payload::result(row.get(22)?, row.get(23)?, text(row, 21)?),
+            result: payload::result(row.get(23)?, row.get(24)?, text(row, 22)?),
         },
         Phase::Failed => {
-            let error = TaskError { failure: failure_from(row.get(20)?)?, words: text(row, 21)? };
+            let error = TaskError { failure: failure_from(row.get(21)?)?, words: text(row, 22)? };
             Standing::Failed { finished: since(row)?, error }
         }
         Phase::Cancelled | Phase::Withdrawn => Standing::Cancelled { finished: since(row)? },
@@ -267,20 +269,20 @@ fn read_task(conn: &Connection, row: &SqlRow<'_>) -> Result<(i64, Task)> {
         strategy: strategy_from(row, 4)?,
         overrides: overrides_from_row(row, 5)?,
         standing,
-        created: wall(row.get(12)?),
-        attempts: row.get(11)?,
-        last_error: text(row, 24)?,
-        size: count(row.get(16)?),
+        created: wall(row.get(13)?),
+        attempts: row.get(12)?,
+        last_error: text(row, 25)?,
+        size: count(row.get(17)?),
         key,
         tags: tags(row)?,
         after,
-        expires: row.get::<_, Option<i64>>(15)?.map(wall),
+        expires: row.get::<_, Option<i64>>(16)?.map(wall),
     };
     Ok((seq, task))
 }
 
 fn since(row: &SqlRow<'_>) -> Result<WallTime> {
-    Ok(wall(row.get::<_, Option<i64>>(14)?.unwrap_or(0)))
+    Ok(wall(row.get::<_, Option<i64>>(15)?.unwrap_or(0)))
 }
 
 fn text(row: &SqlRow<'_>, index: usize) -> Result<String> {
@@ -288,7 +290,7 @@ fn text(row: &SqlRow<'_>, index: usize) -> Result<String> {
 }
 
 fn tags(row: &SqlRow<'_>) -> Result<Vec<String>> {
-    let Some(tags) = row.get_ref(18)?.as_str_or_null()? else { return Ok(Vec::new()) };
+    let Some(tags) = row.get_ref(19)?.as_str_or_null()? else { return Ok(Vec::new()) };
     serde_json::from_str(tags)
         .map_err(|error| rusqlite::Error::FromSqlConversionFailure(18, rusqlite::types::Type::Text, Box::new(error)))
 }

@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Result, Row as SqlRow};
 
 use super::books::AccountId;
 use super::sql::{id_from, ids_from};
-use crate::model::{BatteryFloor, Failure, LaneId, NetworkNeed, Overrides, Owner, State, TaskId};
+use crate::model::{BatteryFloor, Failure, LaneId, NetworkNeed, Overrides, Owner, State, TaskId, Waivers};
 
 /// Where a task stands, as the `state` column says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,9 +132,18 @@ pub(super) fn failure_from(number: i64) -> Result<Failure> {
     known.ok_or(rusqlite::Error::IntegralValueOutOfRange(0, number))
 }
 
-/// The overrides in three columns of `lane`, from `index` on.
+/// The columns of a lane that [`overrides_from_row`] reads.
+macro_rules! overrides_columns {
+    () => {
+        "lane.network, lane.charging, lane.min_battery, (SELECT waived FROM waiver WHERE waiver.lane = lane.id)"
+    };
+}
+pub(super) use overrides_columns;
+
+/// The overrides in the four columns of [`overrides_columns`], from `index` on.
 pub(super) fn overrides_from_row(row: &SqlRow<'_>, index: usize) -> Result<Overrides> {
     let network = row.get_ref(index)?.as_str_or_null()?.and_then(NetworkNeed::parse);
     let min_battery = row.get::<_, Option<u8>>(index + 2)?.and_then(BatteryFloor::new);
-    Ok(Overrides { network, charging: row.get(index + 1)?, min_battery })
+    let waived = row.get_ref(index + 3)?.as_str_or_null()?.map(Waivers::parse).unwrap_or_default();
+    Ok(Overrides { network, charging: row.get(index + 1)?, min_battery, waived })
 }

@@ -8,7 +8,8 @@ use std::path::Path;
 pub(super) const APPLICATION_ID: i64 = 0x4665_7272;
 
 /// Each brings the schema from its index to the next number.
-const MIGRATIONS: &[&str] = &[include_str!("sql/0001-queue.sql"), include_str!("sql/0002-uploads.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("sql/0001-queue.sql"), include_str!("sql/0002-uploads.sql"), include_str!("sql/0003-waivers.sql")];
 
 /// The schema that this program knows.
 pub(super) const VERSION: i64 = MIGRATIONS.len() as i64;

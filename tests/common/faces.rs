@@ -203,6 +203,14 @@ fn obey(command: Command, status: &watch::Sender<Arc<Status>>, taken: &Mutex<Vec
             let _ = reply.send(Err("ferryd.toml:3: limits.payload: 7 is too small".into()));
             "reload".into()
         }
+        Command::SyncNow { strategy, reply } => {
+            let _ = reply.send(());
+            format!("sync now {strategy:?}")
+        }
+        Command::Hold { wanted, reply } => {
+            let _ = reply.send(Ok(std::io::pipe().expect("a pipe").1.into()));
+            format!("hold {}", wanted.reason)
+        }
         Command::Explain { task, assume, reply } => {
             let text = format!("explain {} {assume:?}", task.id);
             let offline = Block {
@@ -235,7 +243,8 @@ pub(crate) fn config() -> Config {
             payload_depth: 64,
             batch_items: 500,
             batch_bytes: 8 << 20,
-            quotas: Quotas { tasks: 100_000, bytes: 256 << 20, subscribers: 16 },
+            hold_time: Duration::from_secs(900),
+            quotas: Quotas { tasks: 100_000, bytes: 256 << 20, subscribers: 16, holds: 4 },
         },
         access: Access { admin_uids: BTreeSet::new(), admin_gids: BTreeSet::new() },
     }
@@ -281,6 +290,7 @@ fn status(config: &Config) -> Status {
         pause: None,
         blocked: vec![Reason::Offline],
         next_wake: Some(("task-due", WallTime::from_micros(7))),
+        holds: 0,
         transfers: 0,
         running: BTreeMap::new(),
         network: Network::none(),

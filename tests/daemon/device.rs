@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::future::poll_fn;
 use std::io::{self, Write as _};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -205,6 +206,15 @@ impl<'n> Device<'n> {
     /// The answer to such a call, that came or comes.
     pub(crate) fn answer(&mut self, serial: std::num::NonZeroU32) -> Result<Vec<Value>, Refused> {
         self.watcher.answer(serial)
+    }
+
+    /// Holds everything back; gives the descriptor that does it.
+    pub(crate) fn hold(&mut self, reason: &str) -> Result<OwnedFd, Refused> {
+        let serial = self.call_unanswered("Manager", "Hold", &reason);
+        let answer = self.watcher.answer_message(serial);
+        read(&answer)?;
+        let descriptor: zbus::OwnedFd = answer.body().deserialize().expect("a descriptor");
+        Ok(descriptor.into())
     }
 
     /// All properties of one interface of the root object.
@@ -446,10 +456,14 @@ impl Watcher {
     }
 
     fn answer(&mut self, serial: std::num::NonZeroU32) -> Result<Vec<Value>, Refused> {
+        read(&self.answer_message(serial))
+    }
+
+    fn answer_message(&mut self, serial: std::num::NonZeroU32) -> Message {
         let deadline = Instant::now() + HANG;
         loop {
             if let Some(answer) = self.answers.remove(&serial.get()) {
-                return read(&answer);
+                return answer;
             }
             assert!(self.hear(deadline), "a call was not answered");
         }

@@ -5,6 +5,7 @@ mod bus;
 mod configuration;
 mod damage;
 mod device;
+mod hold;
 mod lifecycle;
 mod link;
 #[path = "../common/netns.rs"]
@@ -14,4 +15,6 @@ mod pause;
 mod rest;
 mod secrets;
 mod servers;
+mod sync_now;
 mod uploads;
+mod visitors;

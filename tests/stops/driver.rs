@@ -238,7 +238,11 @@ impl<'a> Daemon<'a> {
                 self.runtime.block_on(tidy).expect("tidying");
             }
             // The server has answered by now: what came before the cut counts.
-            Effect::Abort { .. } | Effect::Hold { .. } | Effect::LinkBack { .. } | Effect::Announce => {}
+            Effect::Abort { .. }
+            | Effect::Hold { .. }
+            | Effect::LinkBack { .. }
+            | Effect::HoldEnds(_)
+            | Effect::Announce => {}
         }
     }
 

@@ -187,7 +187,7 @@ impl Race {
             Effect::Hold { attempt, .. } | Effect::LinkBack { attempt } => {
                 assert!(self.running.contains_key(&attempt), "{attempt:?} does not run");
             }
-            Effect::Tidy | Effect::Announce => {}
+            Effect::HoldEnds(_) | Effect::Tidy | Effect::Announce => {}
         }
     }
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::rig::SECOND;
 use crate::model::{
-    Answer, AnswerMode, AttemptId, BackendName, Config, Connectivity, Cut, Failure, ItemOutcome, Kind, LinkType,
-    Metered, Moment, Network, NetworkNeed, Now, Overrides, Settlement, Strategy, StrategyName, TaskId, WallTime, World,
+    Answer, AnswerMode, AttemptId, BackendName, Config, Connectivity, Cut, Failure, HoldId, ItemOutcome, Kind,
+    LinkType, Metered, Moment, Network, NetworkNeed, Now, Overrides, Settlement, Strategy, StrategyName, TaskId,
+    WallTime, World,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,6 +24,7 @@ pub(super) struct Item {
     pub(super) strategy: StrategyName,
     pub(super) overrides: Overrides,
     pub(super) key: Option<u64>,
+    pub(super) created: WallTime,
     pub(super) due: WallTime,
     pub(super) attempts: u32,
     pub(super) at: At,
@@ -71,6 +73,7 @@ pub(super) struct Server {
 pub(super) struct Sickness {
     pub(super) kind: Sick,
     pub(super) failures: u32,
+    last: Moment,
     pub(super) until: Moment,
     pub(super) silent: Moment,
 }
@@ -105,6 +108,8 @@ pub(super) struct Reference {
     pub(super) running: Vec<Running>,
     pub(super) servers: BTreeMap<BackendName, Server>,
     pub(super) paused: BTreeMap<Option<StrategyName>, Option<WallTime>>,
+    /// When each hold ends by itself.
+    pub(super) holds: BTreeMap<HoldId, Moment>,
     hunts: BTreeMap<Group, (Vec<TaskId>, usize)>,
     held_since: BTreeMap<Group, Moment>,
     generations: u64,
@@ -120,6 +125,7 @@ impl Reference {
             running: Vec::new(),
             servers,
             paused: BTreeMap::new(),
+            holds: BTreeMap::new(),
             hunts: BTreeMap::new(),
             held_since: BTreeMap::new(),
             generations: 0,
@@ -143,6 +149,18 @@ impl Reference {
             }
         }
         self.world = world;
+    }
+
+    /// Somebody wants it now: ailing servers may be asked again a second after they were last, but not before they said.
+    pub(super) fn sync_now(&mut self, only: Option<&StrategyName>, now: Now) {
+        for strategy in
+            self.config.strategies.values().filter(|strategy| only.is_none_or(|only| *only == strategy.name))
+        {
+            let server = strategy.backend.as_ref().and_then(|backend| self.servers.get_mut(backend));
+            if let Some(sick) = server.and_then(|server| server.sick.as_mut()) {
+                sick.until = sick.until.min(now.moment.max(sick.silent).max(sick.last + SECOND));
+            }
+        }
     }
 
     pub(super) fn configure(&mut self, config: Config, now: Now) {
@@ -194,6 +212,7 @@ impl Reference {
     /// Forgets pauses that are over and notes since when conditions have held.
     pub(super) fn look(&mut self, now: Now) {
         self.paused.retain(|_, until| until.is_none_or(|until| until > now.wall));
+        self.holds.retain(|_, until| *until > now.moment);
         let groups: BTreeSet<Group> = self.items.iter().map(Item::group).collect();
         for group in groups {
             let sick = self.policy(&group.0).is_some_and(|(_, server)| self.servers[server].sick.is_some());
@@ -215,7 +234,9 @@ impl Reference {
         let paused = self.paused.contains_key(&None) || self.paused.contains_key(&Some(name.clone()));
         self.policy(name).is_some_and(|(strategy, backend)| {
             let network = self.world.networks.get(backend).filter(|network| network.connected);
-            !paused && network.is_some_and(|network| hold(&strategy.conditions.with(overrides), network, &self.world))
+            !paused
+                && self.holds.is_empty()
+                && network.is_some_and(|network| hold(&strategy.conditions.with(overrides), network, &self.world))
         })
     }
 
@@ -355,7 +376,8 @@ impl Reference {
                     Sick::Config => (now.moment + 900 * SECOND, now.moment + 900 * SECOND),
                     Sick::Down | Sick::Auth | Sick::Tls => (silent, silent + ceiling),
                 };
-                server.sick = Some(Sickness { kind: *kind, failures: failures + 1, until: earliest, silent });
+                server.sick =
+                    Some(Sickness { kind: *kind, failures: failures + 1, last: now.moment, until: earliest, silent });
                 return Some((run.backend.clone(), earliest, latest));
             }
         }

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::model::{
     Access, Answer, AnswerMode, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed, Conditions,
-    Config, Connectivity, Device, HeaderToken, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits, LinkType,
-    Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement, StoreConfig,
-    Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
+    Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits,
+    LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
+    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
 };
 use crate::schedule::{Effect, Input, Scheduler};
 
@@ -78,7 +78,8 @@ pub(super) fn config() -> Config {
             payload_depth: 32,
             batch_items: 500,
             batch_bytes: 8 << 20,
-            quotas: Quotas { tasks: 1 << 20, bytes: 1 << 30, subscribers: 16 },
+            hold_time: Duration::from_secs(900),
+            quotas: Quotas { tasks: 1 << 20, bytes: 1 << 30, subscribers: 16, holds: 4 },
         },
         access: Access::default(),
     }
@@ -166,6 +167,7 @@ pub(super) struct Stored {
     pub(super) id: TaskId,
     pub(super) lane: LaneId,
     pub(super) key: Option<u64>,
+    created: WallTime,
     pub(super) due: WallTime,
     pub(super) attempts: u32,
     pub(super) row: Row,
@@ -193,7 +195,7 @@ impl MemoryStore {
     pub(super) fn enqueue(&mut self, lane: LaneId, key: Option<u64>, now: WallTime) -> TaskId {
         self.enqueued += 1;
         let id = task(self.enqueued);
-        self.tasks.push(Stored { id, lane, key, due: now, attempts: 0, row: Row::Pending });
+        self.tasks.push(Stored { id, lane, key, created: now, due: now, attempts: 0, row: Row::Pending });
         id
     }
 
@@ -257,6 +259,17 @@ impl MemoryStore {
         }
     }
 
+    /// Ends the backoffs of one strategy, or of all.
+    pub(super) fn bring_forward(&mut self, only: Option<&StrategyName>, now: WallTime) {
+        let lanes = &self.lanes;
+        let meant = |task: &&mut Stored| {
+            let index = usize::try_from(task.lane.0).expect("a known lane") - 1;
+            task.row == Row::Pending && only.is_none_or(|only| lanes[index].0 == *only)
+        };
+        let in_the_future = |task: &&mut Stored| meant(task) && task.due > now;
+        self.tasks.iter_mut().filter(in_the_future).for_each(|task| task.due = task.created);
+    }
+
     /// The summaries that changed since this was asked last.
     pub(super) fn news(&mut self) -> Vec<LaneSummary> {
         let mut now: BTreeMap<LaneId, LaneSummary> = BTreeMap::new();
@@ -286,6 +299,7 @@ pub(super) struct Log {
     pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
     pub(super) settled: Vec<(TaskId, Settlement)>,
     pub(super) claims: Vec<(LaneId, usize)>,
+    pub(super) let_go: Vec<HoldId>,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -344,6 +358,7 @@ impl Rig {
                 self.log.settled.extend(settlements);
                 self.tell();
             }
+            Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,
             Effect::Announce => self.log.announced += 1,
         }

@@ -8,9 +8,9 @@ use std::time::Duration;
 use super::reference::{At, Item, ProbeRange, Reference};
 use super::rig::*;
 use crate::model::{
-    Answer, AnswerMode, Assume, AttemptId, BatteryFloor, Config, Connectivity, Cut, ItemOutcome, ItemResult, Metered,
-    Network, NetworkNeed, Now, Overrides, Owner, Pause, Power, Settlement, Standing, StrategyName, Task, TaskId,
-    WallTime, World,
+    Answer, AnswerMode, Assume, AttemptId, BatteryFloor, Config, Connectivity, Cut, Hold, HoldId, ItemOutcome,
+    ItemResult, Metered, Network, NetworkNeed, Now, Overrides, Owner, Pause, Power, Settlement, Standing, StrategyName,
+    Task, TaskId, WallTime, World,
 };
 use crate::schedule::{Control, Input, Wake};
 
@@ -118,9 +118,11 @@ impl Twins {
             26..60 => self.finish(),
             60..80 => self.sleep(),
             80..89 => self.another_world(),
-            89..91 => self.pause(),
+            89 => self.pause(),
+            90 => self.hold(),
             91..94 => self.resume(),
-            94..97 => self.cancel(),
+            94 => self.sync_now(),
+            95..97 => self.cancel(),
             97..99 => self.retry_by_hand(),
             _ => self.configure(),
         }
@@ -156,7 +158,16 @@ impl Twins {
             let (due, now) = (self.rig.now.wall, self.rig.now.wall);
             let id = self.rig.store.enqueue(lane, key, now);
             let strategy = strategy.clone();
-            self.reference.items.push(Item { id, strategy, overrides, key, due, attempts: 0, at: At::Pending });
+            self.reference.items.push(Item {
+                id,
+                strategy,
+                overrides,
+                key,
+                created: now,
+                due,
+                attempts: 0,
+                at: At::Pending,
+            });
         }
         self.tell_news();
     }
@@ -253,7 +264,7 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
-            Wake::PauseEnds | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
+            Wake::PauseEnds | Wake::HoldEnds | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
         }
     }
 
@@ -288,6 +299,34 @@ impl Twins {
     fn resume(&mut self) {
         let whose = self.reference.paused.keys().next().cloned();
         self.resume_of(whose.unwrap_or_default());
+    }
+
+    /// Two apps hold and let go.
+    fn hold(&mut self) {
+        let id = HoldId(self.rng.u64(0..2));
+        if self.reference.holds.remove(&id).is_some() {
+            self.rig.feed(Input::Control(Control::LetGo(id)));
+        } else {
+            let until = self.rig.now.moment + self.rng.u32(1..600) * SECOND;
+            let hold = Hold { owner: Owner(1000), app: String::new(), reason: String::new(), until };
+            self.rig.feed(Input::Control(Control::Hold(id, hold)));
+            self.reference.holds.insert(id, until);
+        }
+        self.compare();
+    }
+
+    fn sync_now(&mut self) {
+        let only = self.rng.bool().then(|| some_strategy(&mut self.rng));
+        let now = self.rig.now;
+        self.rig.store.bring_forward(only.as_ref(), now.wall);
+        let meant = |name: &StrategyName| only.as_ref().is_none_or(|only| only == name);
+        let waiting = self.reference.items.iter_mut().filter(|item| item.at == At::Pending && meant(&item.strategy));
+        waiting.filter(|item| item.due > now.wall).for_each(|item| item.due = item.created);
+        self.reference.sync_now(only.as_ref(), now);
+        let lanes = self.rig.store.news();
+        self.rig.core.handle(Input::Lanes(lanes), now);
+        self.rig.feed(Input::Control(Control::SyncNow(only)));
+        self.compare();
     }
 
     fn resume_of(&mut self, whose: Option<StrategyName>) {

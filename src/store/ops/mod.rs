@@ -1,5 +1,6 @@
 //! The operations, one a file: each decides in SQL, within the transaction that writes it.
 
+pub(super) mod bring_forward;
 pub(super) mod claim;
 pub(super) mod configure;
 pub(super) mod enqueue;

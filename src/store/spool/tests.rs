@@ -31,7 +31,7 @@ fn rig(bytes: u64) -> Rig {
 
 fn rig_in(dir: TempDir, bytes: u64) -> Rig {
     let options = Options {
-        quotas: Quotas { tasks: 1000, bytes, subscribers: 16 },
+        quotas: Quotas { tasks: 1000, bytes, subscribers: 16, holds: 4 },
         keep_done: Duration::from_secs(3600),
         reserve: 0,
         backoff_cap: Duration::from_secs(900),

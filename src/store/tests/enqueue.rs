@@ -111,7 +111,7 @@ fn a_batch_is_added_whole_or_not_at_all() {
 
 #[test]
 fn quotas_hold_for_the_owner_and_half_of_them_for_an_app() {
-    let quotas = Quotas { tasks: 5, bytes: 100, subscribers: 16 };
+    let quotas = Quotas { tasks: 5, bytes: 100, subscribers: 16, holds: 4 };
     let rig = Rig::with(Options { quotas, ..options() });
     let of = |app: &str, size: usize| NewTask { app: app.to_owned(), payload: "1".repeat(size).into(), ..task() };
     let refusal = |tasks: Vec<NewTask>| batch(&rig, tasks).unwrap_err().to_string();
@@ -156,7 +156,7 @@ fn quotas_hold_for_the_owner_and_half_of_them_for_an_app() {
 
 #[test]
 fn what_replace_cancels_makes_room_for_what_replaces_it() {
-    let quotas = Quotas { tasks: 1, bytes: 100, subscribers: 16 };
+    let quotas = Quotas { tasks: 1, bytes: 100, subscribers: 16, holds: 4 };
     let rig = Rig::with(Options { quotas, ..options() });
     let old = rig.add(keyed("k"));
     assert!(batch(&rig, vec![keyed("k")]).is_err());

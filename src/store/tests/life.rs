@@ -1,7 +1,7 @@
 //! A task's life: enqueued, claimed, settled; and what is told of it.
 
 use super::*;
-use crate::model::{BatteryFloor, Counts, Failure, NetworkNeed};
+use crate::model::{BatteryFloor, Counts, Failure, NetworkNeed, Waiver};
 
 #[test]
 fn a_task_keeps_all_that_it_was_given() {
@@ -13,6 +13,7 @@ fn a_task_keeps_all_that_it_was_given() {
             network: Some(NetworkNeed::Wifi),
             charging: Some(true),
             min_battery: BatteryFloor::new(30),
+            waived: [Waiver::Metered, Waiver::Budget].into_iter().collect(),
         },
         payload: "\"x\"".repeat(2000).into(),
         key: Some("k\n".to_owned()),

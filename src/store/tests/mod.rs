@@ -5,6 +5,7 @@ mod disk;
 mod ends;
 mod enqueue;
 mod files;
+mod forward;
 mod life;
 mod order;
 mod random;
@@ -149,7 +150,7 @@ fn open_at(dir: &Path, options: &Options, now: WallTime) -> (Store, Opening, Rec
 
 fn options() -> Options {
     Options {
-        quotas: Quotas { tasks: 100_000, bytes: 1 << 30, subscribers: 16 },
+        quotas: Quotas { tasks: 100_000, bytes: 1 << 30, subscribers: 16, holds: 4 },
         keep_done: Duration::from_secs(7 * 24 * 3600),
         reserve: 0,
         backoff_cap: Duration::from_secs(900),

@@ -29,7 +29,7 @@ fn the_store_does_what_the_reference_does() {
 impl Driver {
     fn new(seed: u64) -> Self {
         let options = Options {
-            quotas: Quotas { tasks: 40, bytes: 1 << 30, subscribers: 1 },
+            quotas: Quotas { tasks: 40, bytes: 1 << 30, subscribers: 1, holds: 1 },
             keep_done: seconds(300),
             ..options()
         };
@@ -54,7 +54,8 @@ impl Driver {
             35..55 => self.claim(),
             55..80 => self.settle(),
             80..90 => self.by_ids(),
-            90..97 => {
+            90..93 => self.bring_forward(),
+            93..97 => {
                 wait(self.rig().store.tidy(self.now)).unwrap();
                 self.reference.tidy(self.now);
             }
@@ -143,6 +144,12 @@ impl Driver {
             _ => wait(store.discard(scope, ids, self.now)),
         };
         assert_eq!(changed.ok(), expected);
+    }
+
+    fn bring_forward(&mut self) {
+        let scope = if self.random.bool() { Scope::All } else { Scope::Owner(Owner(0)) };
+        wait(self.rig().store.bring_forward(scope, None, Waivers::default(), self.now)).unwrap();
+        self.reference.bring_forward(scope, self.now);
     }
 
     fn restart(&mut self) {

@@ -230,6 +230,12 @@ impl Reference {
         Some(changed)
     }
 
+    pub(super) fn bring_forward(&mut self, scope: Scope, now: WallTime) {
+        let waiting = |entry: &&mut Entry| entry.now == Now::Pending && scope.covers(entry.new.owner);
+        let in_the_future = |entry: &&mut Entry| waiting(entry) && entry.due > now;
+        self.entries.iter_mut().filter(in_the_future).for_each(|entry| entry.due = entry.new.created.min(now));
+    }
+
     fn remove(&mut self, ids: &[TaskId]) {
         self.entries.retain(|entry| !ids.contains(&entry.new.id));
         self.requests.retain(|_, (id, _)| !ids.contains(id));
