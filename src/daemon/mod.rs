@@ -7,8 +7,10 @@ mod event;
 mod pauses;
 mod perform;
 mod run;
+mod service;
 mod signals;
 mod startup;
+mod summary;
 
 use std::io::stderr;
 use std::process::ExitCode;
@@ -20,6 +22,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 pub use arguments::{BusChoice, DaemonArguments};
 use run::Ended;
+use service::Service;
 
 /// Runs the daemon to its end. Exit status: 0 after a signal, 1 when it could not start, lost the bus, or found
 /// its queue damaged.
@@ -43,6 +46,7 @@ async fn serve(arguments: DaemonArguments) -> ExitCode {
         Ok(parts) => parts,
         Err(error) => {
             error!("{error}");
+            Service::from_environment().failed(&error.to_string());
             return ExitCode::FAILURE;
         }
     };

@@ -12,6 +12,7 @@ use super::abandoned::AbandonedUploads;
 use super::attempts::Attempts;
 use super::event::{Event, Signal};
 use super::pauses::Pauses;
+use super::service::Service;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
@@ -50,6 +51,7 @@ pub(super) struct Daemon {
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) service: Service,
     pub(super) abandoned: AbandonedUploads,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
@@ -90,6 +92,7 @@ impl Sources {
 /// Runs until a signal or the loss of the bus, then reaches a safe point.
 pub(super) async fn run(mut daemon: Daemon, mut sources: Sources) -> Ended {
     let mut ended = None;
+    daemon.service.ready(&daemon.status.borrow(), clock::now().moment);
     while ended.is_none() {
         daemon.settle_down(&mut sources.alarm);
         let event = sources.next().await;
@@ -110,9 +113,11 @@ impl Daemon {
     /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
-        let deadline = self.core.poll_timeout();
+        self.service.show(&self.status.borrow(), clock::now().moment);
+        let of_core = self.core.poll_timeout().map(|(moment, wake)| (moment, wake.as_str()));
+        let deadline = of_core.into_iter().chain(self.service.deadline()).min();
         if let Some((moment, wake)) = deadline {
-            debug!(wake = wake.as_str(), at = ?moment.elapsed_since_boot(), "asleep until");
+            debug!(wake, at = ?moment.elapsed_since_boot(), "asleep until");
         }
         if let Err(error) = alarm.set(deadline.map(|(moment, _)| moment)) {
             error!(%error, "setting the alarm");
@@ -156,7 +161,7 @@ impl Daemon {
             }
             Event::Settled => self.unwritten -= 1,
             Event::Command(command) => self.command(command, now),
-            Event::Woken => self.core.handle(Input::Woken, now),
+            Event::Woken => self.woken(now),
             Event::WallJumped => self.wall_jumped(now),
             Event::Signal(Signal::Reload) => {
                 if let Err(error) = self.reload(now) {
@@ -170,6 +175,14 @@ impl Daemon {
             }
         }
         None
+    }
+
+    /// A deadline has come: the core's, or the service manager's, which concerns nobody else.
+    fn woken(&mut self, now: Now) {
+        self.service.beat(now.moment);
+        if self.core.poll_timeout().is_some_and(|(moment, _)| moment <= now.moment) {
+            self.core.handle(Input::Woken, now);
+        }
     }
 
     /// The store's news: lanes and tidying for the core, counts for the status, changes for subscribers.
@@ -271,6 +284,7 @@ impl Daemon {
     /// still marked as running and goes again after the next start.
     async fn stop(&mut self, sources: &mut Sources) {
         info!(attempts = self.attempts.count(), "stopping");
+        self.service.stopping();
         self.core.handle(Input::Control(Control::Stop), clock::now());
         sources.refuse_commands().await;
         let safe_point = async {

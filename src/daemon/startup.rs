@@ -13,6 +13,7 @@ use super::attempts::Attempts;
 use super::event::Event;
 use super::pauses::{self, Pauses};
 use super::run::{Daemon, Sources};
+use super::service::Service;
 use super::signals::Signals;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
@@ -92,6 +93,8 @@ impl Wiring {
 /// Opens everything, takes the bus name last: whoever sees the name finds the daemon ready.
 pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources), StartError> {
     let now = clock::now();
+    let mut service = Service::from_environment();
+    service.starting();
     let config = Arc::new(config::load(arguments.config.as_deref())?);
     let addresses = Addresses::default();
     let backends = build(&config, &addresses)?;
@@ -120,6 +123,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         status,
+        service,
         abandoned: AbandonedUploads::new(),
         unwritten: 0,
         unclaimed: 0,
@@ -224,6 +228,13 @@ impl Daemon {
 
     /// Reads the configuration anew. A bad one is refused whole and changes nothing.
     pub(super) fn reload(&mut self, now: Now) -> Result<(), StartError> {
+        self.service.reloading();
+        let outcome = self.read_anew(now);
+        self.service.reloaded();
+        outcome
+    }
+
+    fn read_anew(&mut self, now: Now) -> Result<(), StartError> {
         let config = Arc::new(config::load(self.config_file.as_deref())?);
         let backends = build(&config, &self.wiring.addresses)?;
         self.wiring.adopt(&config, backends);

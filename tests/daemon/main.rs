@@ -7,8 +7,10 @@ mod damage;
 mod device;
 mod lifecycle;
 mod link;
+mod manager;
 #[path = "../common/netns.rs"]
 mod netns;
+mod notify;
 mod outcomes;
 mod pause;
 mod rest;
