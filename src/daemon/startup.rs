@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::abandoned::AbandonedUploads;
 use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
+use super::chronicle::Chronicle;
 use super::event::Event;
 use super::pauses::{self, Pauses};
 use super::run::{Daemon, Sources};
@@ -124,6 +125,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         pauses: Pauses::default(),
         status,
         service,
+        chronicle: Chronicle::default(),
         abandoned: AbandonedUploads::new(),
         unwritten: 0,
         unclaimed: 0,
@@ -158,9 +160,11 @@ fn open(
         .map_err(|error| StartError::Store(dir.clone(), Box::new(error)))?;
     let counts = opening.news.counts.values();
     let pending: u64 = counts.map(|counts| counts.pending).sum();
-    info!(dir = %dir.display(), pending, recovered = opening.recovered, crashed = opening.crashed, "queue open");
+    let Opening { recovered, crashed, .. } = &opening;
+    info!("queue open in {}: {pending} pending, {recovered} recovered, {crashed} crashed", dir.display());
     if let Some(salvage) = &opening.salvage {
-        warn!(moved_to = %salvage.moved_to.display(), tasks = salvage.tasks, "the database was damaged; carried over what is readable");
+        let (tasks, moved_to) = (salvage.tasks, salvage.moved_to.display());
+        warn!("the database was damaged: {tasks} tasks that are readable were carried over, the old one is {moved_to}");
     }
     Ok((store, opening))
 }
@@ -213,7 +217,7 @@ impl Daemon {
     /// Tells the core what was on disk.
     async fn begin(&mut self, opening: Opening, now: Now) {
         let setting = self.store.setting(pauses::SETTING).await.unwrap_or_else(|error| {
-            error!(%error, "reading the pauses");
+            error!("reading the pauses: {error}");
             None
         });
         self.pauses = Pauses::from_setting(&setting.unwrap_or_default(), now.wall);
@@ -241,7 +245,7 @@ impl Daemon {
         let configured = self.store.configure(options(&config));
         tokio::spawn(async move {
             if let Err(error) = configured.await {
-                error!(%error, "telling the store of the new configuration");
+                error!("telling the store of the new configuration: {error}");
             }
         });
         self.config = Arc::clone(&config);

@@ -69,7 +69,12 @@ pub(super) mod tests {
         }
     }
 
-    fn strategy(name: &str, pending: u64, failed: u64, blocked: &[Reason]) -> (StrategyName, StrategyStatus) {
+    pub(in super::super) fn strategy(
+        name: &str,
+        pending: u64,
+        failed: u64,
+        blocked: &[Reason],
+    ) -> (StrategyName, StrategyStatus) {
         let counts = Counts { pending, running: 0, failed };
         let status = StrategyStatus { priority: 1, counts, blocked: blocked.to_vec(), next_attempt: None, pause: None };
         (StrategyName::new(name).expect("a name"), status)

@@ -1,10 +1,12 @@
 //! The built `ferryd` from start to end: a private bus, real sockets and links, the embedded server as the judge.
 
+mod all_output;
 #[path = "../common/bus.rs"]
 mod bus;
 mod configuration;
 mod damage;
 mod device;
+mod journal;
 mod lifecycle;
 mod link;
 mod manager;

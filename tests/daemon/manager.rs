@@ -1,14 +1,15 @@
 //! A stand-in for the service manager: the datagrams that the daemon sends to `NOTIFY_SOCKET` (`sd_notify(3)`).
 
-use std::io::ErrorKind;
 use std::os::unix::net::UnixDatagram;
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::device::{Device, HANG};
 
 /// Hears what one device's daemons say.
 pub(crate) struct Manager {
-    socket: UnixDatagram,
+    messages: Receiver<String>,
     /// All lines heard so far.
     pub(crate) heard: Vec<String>,
 }
@@ -19,23 +20,26 @@ impl Manager {
         let path = device.file("notify");
         let socket = UnixDatagram::bind(&path).expect("a socket");
         device.set("NOTIFY_SOCKET", path.display().to_string());
-        Self { socket, heard: Vec::new() }
+        let (sender, messages) = mpsc::channel();
+        // Read at once: a sender waits for a socket that is full.
+        thread::spawn(move || {
+            let mut bytes = vec![0; 64 * 1024];
+            while let Ok(length) = socket.recv(&mut bytes) {
+                let text = String::from_utf8(bytes[..length].to_vec()).expect("UTF-8");
+                if sender.send(text).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { messages, heard: Vec::new() }
     }
 
     /// The lines of the next message; `None` if none comes in this time.
     pub(crate) fn message(&mut self, patience: Duration) -> Option<Vec<String>> {
-        self.socket.set_read_timeout(Some(patience)).expect("a timeout");
-        let mut bytes = [0; 64 * 1024];
-        match self.socket.recv(&mut bytes) {
-            Ok(length) => {
-                let text = std::str::from_utf8(&bytes[..length]).expect("UTF-8");
-                let lines: Vec<_> = text.lines().map(ToOwned::to_owned).collect();
-                self.heard.extend(lines.iter().cloned());
-                Some(lines)
-            }
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => None,
-            Err(error) => panic!("{error}"),
-        }
+        let message = self.messages.recv_timeout(patience).ok()?;
+        let lines: Vec<_> = message.lines().map(ToOwned::to_owned).collect();
+        self.heard.extend(lines.iter().cloned());
+        Some(lines)
     }
 
     /// Waits for a line that begins so; gives its message.
