@@ -1,7 +1,6 @@
 //! The one loop: wait for an event, tell the core, perform what it answers, set the one alarm, sleep.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::abandoned::AbandonedUploads;
+use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
@@ -46,7 +46,7 @@ pub(super) struct Daemon {
     pub(super) attempts: Attempts,
     pub(super) inbox: mpsc::UnboundedSender<Event>,
     pub(super) config: Arc<Config>,
-    pub(super) config_file: Option<PathBuf>,
+    pub(super) arguments: DaemonArguments,
     pub(super) wiring: Wiring,
     pub(super) world: World,
     pub(super) counts: CountsByStrategy,

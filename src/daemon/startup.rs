@@ -96,7 +96,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let now = clock::now();
     let mut service = Service::from_environment();
     service.starting();
-    let config = Arc::new(config::load(arguments.config.as_deref())?);
+    let config = Arc::new(config::load(arguments.config_file().as_deref())?);
     let addresses = Addresses::default();
     let backends = build(&config, &addresses)?;
     let (inbox, events) = mpsc::unbounded_channel();
@@ -118,7 +118,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         attempts: Attempts::new(inbox.clone(), store.clone()),
         inbox: inbox.clone(),
         config,
-        config_file: arguments.config.clone(),
+        arguments: arguments.clone(),
         wiring,
         world: World { clock_unset: clock::is_unset(now.wall), ..World::unknown() },
         counts: opening.news.counts.clone(),
@@ -239,7 +239,7 @@ impl Daemon {
     }
 
     fn read_anew(&mut self, now: Now) -> Result<(), StartError> {
-        let config = Arc::new(config::load(self.config_file.as_deref())?);
+        let config = Arc::new(config::load(self.arguments.config_file().as_deref())?);
         let backends = build(&config, &self.wiring.addresses)?;
         self.wiring.adopt(&config, backends);
         let configured = self.store.configure(options(&config));
