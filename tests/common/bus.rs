@@ -27,12 +27,8 @@ impl PrivateBus {
         Self::with(ANYTHING_GOES, limits)
     }
 
-    /// A bus with the limits and the policy of the system's, on which `ferryd` belongs to this user and polkit to root.
-    pub(crate) fn like_the_systems(user: &str) -> Self {
-        Self::with(&AS_ON_THE_SYSTEMS.replace("USER", user), &[])
-    }
-
-    fn with(policy: &str, limits: &[(&str, u64)]) -> Self {
+    /// A bus with this policy, a `<type>` and `<policy>` elements of its configuration, and these limits.
+    pub(crate) fn with(policy: &str, limits: &[(&str, u64)]) -> Self {
         let dir = TempDir::with_prefix("ferry-bus-").expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to other users");
         let config = dir.path().join("bus.conf");
@@ -79,32 +75,6 @@ const ANYTHING_GOES: &str = r#"<type>session</type>
     <allow own="*"/>
     <allow send_destination="*" eavesdrop="false"/>
     <allow receive_sender="*"/>
-  </policy>"#;
-
-/// The rules of `system.conf`, of polkit, and those that `ferryd` needs.
-const AS_ON_THE_SYSTEMS: &str = r#"<type>system</type>
-  <policy context="default">
-    <allow user="*"/>
-    <deny own="*"/>
-    <deny send_type="method_call"/>
-    <allow send_type="signal"/>
-    <allow send_requested_reply="true" send_type="method_return"/>
-    <allow send_requested_reply="true" send_type="error"/>
-    <allow receive_type="method_call"/>
-    <allow receive_type="method_return"/>
-    <allow receive_type="error"/>
-    <allow receive_type="signal"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus"/>
-    <allow send_destination="org.ferryd.Ferry1"/>
-    <allow send_destination="org.freedesktop.PolicyKit1"/>
-  </policy>
-  <policy user="root">
-    <allow own="org.freedesktop.PolicyKit1"/>
-  </policy>
-  <policy user="USER">
-    <allow own="org.ferryd.Ferry1"/>
-    <allow send_type="method_call" send_interface="org.freedesktop.DBus.Peer" send_member="Ping"/>
-    <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
   </policy>"#;
 
 fn configuration(socket: &str, policy: &str, limits: &[(&str, u64)]) -> String {

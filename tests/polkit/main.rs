@@ -16,4 +16,6 @@ mod reach;
 #[path = "../common/ready.rs"]
 mod ready;
 mod sharing;
+#[path = "../common/system_bus.rs"]
+mod system_bus;
 mod verdicts;
