@@ -1,17 +1,14 @@
 //! The loop: messages of the connection, answers of the store and the daemon, changes to tell, and the few deadlines.
 
 mod asking;
+mod incoming;
 
 use std::collections::BTreeMap;
-use std::future::poll_fn;
 use std::num::NonZeroU32;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot};
 use zbus::message::{Message, Type};
 use zbus::{Connection, MessageStream};
@@ -29,6 +26,7 @@ use super::signals;
 use super::subscribers::{Delivery, Subscribers};
 use crate::model::TaskNews;
 use asking::Waiter;
+use incoming::{drain, receive};
 
 /// Messages or calls taken up before the others get their turn.
 const AT_ONCE: usize = 64;
@@ -150,28 +148,6 @@ pub(super) async fn serve(
     faces.close(&mut results).await;
     drop(faces);
     let _ = tokio::time::timeout(CLOSING, writing).await;
-}
-
-/// Moves what has come in to `into`; `false` when the connection is gone.
-async fn receive(messages: &mut MessageStream, into: &mut Vec<Message>) -> bool {
-    poll_fn(|context| {
-        while into.len() < AT_ONCE {
-            match Pin::new(&mut *messages).poll_next(context) {
-                Poll::Ready(Some(Ok(message))) => into.push(message),
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(false),
-                Poll::Pending if into.is_empty() => return Poll::Pending,
-                Poll::Pending => break,
-            }
-        }
-        Poll::Ready(true)
-    })
-    .await
-}
-
-/// Moves what has come in already to `into`, without waiting for more; `false` if that is nothing.
-async fn drain(messages: &mut MessageStream, into: &mut Vec<Message>) -> bool {
-    let mut receiving = std::pin::pin!(receive(messages, into));
-    poll_fn(|context| Poll::Ready(receiving.as_mut().poll(context) == Poll::Ready(true))).await
 }
 
 async fn sleep_until(deadline: Option<Instant>) {

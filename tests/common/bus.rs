@@ -27,7 +27,7 @@ impl PrivateBus {
         Self::with(ANYTHING_GOES, limits)
     }
 
-    /// A bus with this type and policy, and these limits.
+    /// A bus with this policy, a `<type>` and `<policy>` elements of its configuration, and these limits.
     pub(crate) fn with(policy: &str, limits: &[(&str, u64)]) -> Self {
         let dir = TempDir::with_prefix("ferry-bus-").expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to other users");

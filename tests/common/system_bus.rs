@@ -1,6 +1,11 @@
-//! A bus with the limits and the policy of the system's.
+//! A private bus on which as little is allowed as on the system's.
 
 use crate::bus::PrivateBus;
+
+/// A bus with the limits and the policy of the system's, on which `ferryd` belongs to this user and polkit to root.
+pub(crate) fn like_the_systems(user: &str) -> PrivateBus {
+    PrivateBus::with(&AS_ON_THE_SYSTEMS.replace("USER", user), &[])
+}
 
 /// The rules of `system.conf`, of polkit, and those that `ferryd` needs.
 const AS_ON_THE_SYSTEMS: &str = r#"<type>system</type>
@@ -27,8 +32,3 @@ const AS_ON_THE_SYSTEMS: &str = r#"<type>system</type>
     <allow send_type="method_call" send_interface="org.freedesktop.DBus.Peer" send_member="Ping"/>
     <allow send_destination="org.freedesktop.DBus" send_interface="org.freedesktop.DBus.Debug.Stats"/>
   </policy>"#;
-
-/// On it `ferryd` belongs to this user, and polkit to root.
-pub(crate) fn start(user: &str) -> PrivateBus {
-    PrivateBus::with(&AS_ON_THE_SYSTEMS.replace("USER", user), &[])
-}

@@ -3,7 +3,7 @@
 use crate::calls::{MANAGER, TASKS, refused};
 use crate::machine::{ANNA, BERT, DAEMON, Machine, ROOT_USER, none, require};
 use crate::mock::Mood;
-use crate::system_bus;
+use crate::system_bus::like_the_systems;
 
 #[tokio::test]
 async fn without_polkit_the_configured_users_and_groups_may_all_until_polkit_comes() {
@@ -17,7 +17,7 @@ async fn without_polkit_the_configured_users_and_groups_may_all_until_polkit_com
         anna.call(MANAGER, "Pause", &(none(),)).await.expect("an admin");
         anna.call_patiently(MANAGER, "Hold", &"a film").await.expect("an admin");
         anna.call(TASKS, "Get", &berts).await.expect("an admin");
-        assert_eq!(anna.listed(none()).await, [berts.clone()]);
+        assert_eq!(anna.listed(none()).await, std::slice::from_ref(&berts));
         for patient in [false, true] {
             let resumed = match patient {
                 false => bert.call(MANAGER, "Resume", &(none(),)).await,
@@ -42,7 +42,7 @@ async fn in_a_session_its_user_may_all_and_polkit_is_not_asked() {
     if !require() {
         return;
     }
-    let bus = system_bus::start("sys");
+    let bus = like_the_systems("sys");
     let address = bus.address().to_owned();
     let machine = Machine::start_on(bus, "", |ferryd| {
         ferryd.arg("--session").env("DBUS_SESSION_BUS_ADDRESS", address);

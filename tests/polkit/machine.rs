@@ -16,7 +16,8 @@ use crate::bus::PrivateBus;
 use crate::calls::{MANAGER, Options, TASKS, options};
 use crate::client::Client;
 use crate::mock::{Mock, Mood};
-use crate::{ready, system_bus};
+use crate::ready;
+use crate::system_bus::like_the_systems;
 
 /// The users of this machine are some that every Debian knows, and so does the bus: `daemon` and `bin` ...
 pub(crate) const ANNA: u32 = 1;
@@ -51,7 +52,7 @@ pub(crate) struct Machine {
 impl Machine {
     /// A machine whose daemon is ready.
     pub(crate) fn start(config: &str) -> Self {
-        let bus = system_bus::start("sys");
+        let bus = like_the_systems("sys");
         let address = bus.address().to_owned();
         Self::start_on(bus, config, |ferryd| {
             ferryd.args(["--address", &address]);

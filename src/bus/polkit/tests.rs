@@ -20,10 +20,9 @@ fn failed() -> Answer {
 
 /// Asks about `:1.1` without interaction; the number of the new question.
 fn asked(book: &mut Book<u32>, action: Action, waiter: u32, now: Instant) -> Number {
-    match book.ask(&subject(1), action, Interaction::Forbidden, waiter, now) {
-        Asked::New(number) => number,
-        other => panic!("{other:?}"),
-    }
+    let asked = book.ask(&subject(1), action, Interaction::Forbidden, waiter, now);
+    let Asked::New(number) = asked else { panic!("{asked:?}") };
+    number
 }
 
 fn known(book: &Book<u32>, action: Action, now: Instant) -> Option<Answer> {
