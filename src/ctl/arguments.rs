@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -10,7 +11,7 @@ use zbus::Variant;
 use super::exit;
 use super::time::When;
 use crate::daemon::BusChoice;
-use crate::model::{Original, Quality, State};
+use crate::model::{Original, Quality, State, Waiver};
 
 /// Controls ferryd: hands it work, shows what waits and why.
 ///
@@ -73,6 +74,13 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME")]
         strategy: Option<String>,
     },
+    /// Send now what waits for a time; what waits for a condition too if that is overridden.
+    Sync(Sync),
+    /// Run a command while nothing starts.
+    ///
+    /// The hold is taken first. It lasts as long as the command and what it starts keep the inherited descriptor open, and
+    /// no longer than ferryd's limits.hold_time. ferryctl becomes the command: its exit status and signals are its own.
+    Hold(Hold),
     /// Show what changes, as it happens, until interrupted.
     Watch {
         /// Everybody's tasks, not only one's own.
@@ -254,6 +262,30 @@ pub(super) struct Put {
     pub(super) wait: bool,
 }
 
+/// `sync`
+#[derive(Debug, Args)]
+pub(super) struct Sync {
+    /// Only of this strategy.
+    pub(super) strategy: Option<String>,
+    /// Let these tasks go although this holds, until each has ended; may be repeated.
+    #[arg(long = "override", value_name = "REASON", value_parser = PossibleValuesParser::new(Waiver::ALL.iter().map(|waiver| waiver.as_str())))]
+    pub(super) overridden: Vec<String>,
+    /// Everybody's tasks, not only one's own.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// `hold`
+#[derive(Debug, Args)]
+pub(super) struct Hold {
+    /// What explain shows to whoever asks why nothing goes. Default: the command line.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// The command to run and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
+}
+
 /// Some tasks, or all failed ones.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -331,6 +363,10 @@ mod tests {
             "ferryctl put a.jpg --name b.jpg --metadata {} --quality balanced --original later --max-edge 4000 --record notes/a/b/photo",
             "ferryctl retry --all",
             "ferryctl pause --strategy photo --until 2026-05-01T12:00:00Z",
+            "ferryctl sync",
+            "ferryctl sync photo --override metered --override budget --all",
+            "ferryctl hold -- ls --json -l",
+            "ferryctl hold --reason film -- record",
         ] {
             assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
         }
@@ -340,7 +376,11 @@ mod tests {
     fn lines_that_do_not_are_refused_as_usage() {
         for line in [
             "ferryctl",
-            "ferryctl sync",
+            "ferryctl sync --override offline",
+            "ferryctl sync metadata photo",
+            "ferryctl hold",
+            "ferryctl hold --",
+            "ferryctl hold sleep 1",
             "ferryctl --system --session status",
             "ferryctl list --state lost",
             "ferryctl list --owner nobody-by-this-name",

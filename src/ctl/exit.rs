@@ -42,11 +42,15 @@ exits! {
     Refused = 6, "refused: invalid, too large, in conflict, or the queue or disk is full";
     /// `--wait`: not done.
     TaskFailed = 7, "enqueue or put --wait: at least one task ended without being done";
+    /// `hold`: the command is there but cannot be run.
+    NotRunnable = 126, "hold: the command cannot be run";
+    /// `hold`: nothing to run.
+    NoCommand = 127, "hold: there is no such command; otherwise hold ends as its command does";
 }
 
 /// The codes as a table for `--help`.
 pub(crate) fn help() -> String {
-    let row = |exit: &Exit| format!("  {}  {}", exit.code(), exit.meaning());
+    let row = |exit: &Exit| format!("{:>5}  {}", exit.code(), exit.meaning());
     format!("Exit codes:\n{}", Exit::ALL.iter().map(row).collect::<Vec<_>>().join("\n"))
 }
 
@@ -139,9 +143,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_ascend_from_zero() {
+    fn codes_ascend_from_zero_and_those_of_a_command_are_the_shells() {
         let codes: Vec<_> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(codes, (0..8).collect::<Vec<_>>());
+        assert_eq!(codes, (0..8).chain([126, 127]).collect::<Vec<_>>());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 #[path = "../common/bus.rs"]
 mod bus;
 mod configuration;
+mod ctl;
 mod damage;
 mod device;
 mod hold;

@@ -2,6 +2,7 @@
 
 mod control;
 mod enqueue;
+mod hold;
 mod lines;
 mod put;
 mod status;
@@ -33,6 +34,8 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Discard(ids) => tasks::change_failed(client, printer, tasks::Change::Discard, ids).await,
         Command::Pause { strategy, until } => control::pause(client, printer, strategy, until).await,
         Command::Resume { strategy } => control::resume(client, strategy).await,
+        Command::Sync(sync) => control::sync(client, &sync).await,
+        Command::Hold(hold) => Err(hold::hold(client, &hold).await),
         Command::Watch { all } => watch::watch(client, printer, all).await,
         Command::Reload => control::reload(client).await,
         #[cfg(feature = "tools")]
