@@ -89,16 +89,27 @@ impl Client {
     }
 
     /// Whether the bus knows the daemon: it is there or can be started.
-    async fn is_known(&mut self) -> Result<bool, Failure> {
+    pub(crate) async fn is_known(&mut self) -> Result<bool, Failure> {
         if self.find_owner().await?.is_some() {
             return Ok(true);
         }
-        let names = self.bus_call("ListActivatableNames", &()).await?;
-        Ok(names.first().and_then(Value::as_array).is_some_and(|names| names.contains(&Value::from(NAME))))
+        self.is_startable(NAME).await
     }
 
-    async fn find_owner(&mut self) -> Result<Option<String>, Failure> {
-        match self.bus_call("GetNameOwner", &NAME).await {
+    /// Whether the bus can start who has this name.
+    pub(crate) async fn is_startable(&mut self, name: &str) -> Result<bool, Failure> {
+        let names = self.bus_call("ListActivatableNames", &()).await?;
+        Ok(names.first().and_then(Value::as_array).is_some_and(|names| names.contains(&Value::from(name))))
+    }
+
+    /// The unique name of the daemon, if it is there.
+    pub(crate) async fn find_owner(&mut self) -> Result<Option<String>, Failure> {
+        self.owner_of(NAME).await
+    }
+
+    /// The unique name of who has this name, if anybody.
+    pub(crate) async fn owner_of(&mut self, name: &str) -> Result<Option<String>, Failure> {
+        match self.bus_call("GetNameOwner", &name).await {
             Ok(arguments) => Ok(first(arguments).as_str().map(str::to_owned)),
             Err(failure) if failure.is_loss() => Ok(None),
             Err(failure) => Err(failure),
@@ -173,18 +184,44 @@ impl Client {
         Ok(descriptor.into())
     }
 
-    /// All properties of one interface.
+    /// All properties of one interface of an object of the daemon.
     pub(crate) async fn properties(&mut self, path: &str, interface: &str) -> Result<Dictionary, Failure> {
-        let arguments = self.call_at(path, "org.freedesktop.DBus.Properties", "GetAll", &interface).await?;
-        Ok(Dictionary::of(first(arguments)))
+        self.properties_of(NAME, path, interface).await
     }
 
-    async fn bus_call<B>(&mut self, member: &str, body: &B) -> Result<Vec<Value>, Failure>
+    /// Calls a method of the bus itself.
+    pub(crate) async fn bus_call<B>(&mut self, member: &str, body: &B) -> Result<Vec<Value>, Failure>
     where
         B: serde::Serialize + DynamicType,
     {
-        let call = Message::method_call(BUS_PATH, member).destination(BUS_NAME).interface(BUS_NAME);
+        self.ask(BUS_NAME, BUS_PATH, BUS_NAME, member, body).await
+    }
+
+    /// Calls a method of anybody on the bus. No person is asked whether it is allowed.
+    pub(crate) async fn ask<B>(
+        &mut self,
+        whom: &str,
+        path: &str,
+        interface: &str,
+        member: &str,
+        body: &B,
+    ) -> Result<Vec<Value>, Failure>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let call = Message::method_call(path, member).destination(whom).interface(interface);
         self.answered(call.build(body)?).await
+    }
+
+    /// All properties of one interface of anybody on the bus.
+    pub(crate) async fn properties_of(
+        &mut self,
+        whom: &str,
+        path: &str,
+        interface: &str,
+    ) -> Result<Dictionary, Failure> {
+        let arguments = self.ask(whom, path, "org.freedesktop.DBus.Properties", "GetAll", &interface).await?;
+        Ok(Dictionary::of(first(arguments)))
     }
 
     /// Sends a call of `Tasks` to the daemon of this unique name without waiting: its [`News::Answer`] bears the number

@@ -29,7 +29,7 @@ exits! {
     /// All went well.
     Ok = 0, "all went well";
     /// Anything that is not named below.
-    Failed = 1, "it failed, as said on standard error";
+    Failed = 1, "it failed, as said on standard error; doctor found a problem";
     /// The command line is wrong.
     Usage = 2, "the command line is wrong";
     /// No such task or strategy.
@@ -84,7 +84,6 @@ impl Failure {
     }
 
     /// What there is to say.
-    #[cfg(feature = "tools")]
     pub(crate) fn words(&self) -> &str {
         match self {
             Self::Said { words, .. } => words,

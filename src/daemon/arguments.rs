@@ -22,7 +22,7 @@ pub struct BusChoice {
 }
 
 /// Carries sync work of apps to their servers: the daemon. Without a choice of bus it serves on the system bus.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Parser)]
 #[command(name = "ferryd", version, about)]
 pub struct DaemonArguments {
     /// Where to serve.
@@ -45,9 +45,13 @@ impl DaemonArguments {
         }
     }
 
+    /// Where tasks are kept by a process of whose environment this is `$STATE_DIRECTORY`.
+    pub fn state_dir_in(&self, state_directory: Option<PathBuf>) -> PathBuf {
+        self.state_dir.clone().or(state_directory).unwrap_or_else(|| PathBuf::from("/var/lib/ferryd"))
+    }
+
     pub(super) fn state_dir(&self) -> PathBuf {
-        let given = self.state_dir.clone().or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from));
-        given.unwrap_or_else(|| PathBuf::from("/var/lib/ferryd"))
+        self.state_dir_in(std::env::var_os("STATE_DIRECTORY").map(PathBuf::from))
     }
 }
 

@@ -38,6 +38,8 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Hold(hold) => Err(hold::hold(client, &hold).await),
         Command::Watch { all } => watch::watch(client, printer, all).await,
         Command::Reload => control::reload(client).await,
+        // It looks for the daemon itself.
+        Command::Doctor(_) => Ok(()),
         #[cfg(feature = "tools")]
         Command::Demo { photos } => demo(photos.as_deref(), printer).await,
         Command::Completions { shell } => completions(shell, printer),
