@@ -1,17 +1,15 @@
 //! Who calls, and what they may: the UID is the border, `app` is only a label.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 
 use zbus::fdo::ConnectionCredentials;
 use zbus::message::Message;
 use zbus::{Connection, Variant};
 
+use super::app;
 use super::error::Refusal;
-use super::options::TEXT_MAX;
+use super::polkit::Answer;
 use crate::model::{Access, Owner};
-use crate::store::Scope;
 
 /// What the bus says of a connection, asked once and kept while the connection lives.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +29,12 @@ impl Caller {
     }
 }
 
-/// What not everybody may; the names are polkit's to be, `org.ferryd.ferry1.NAME`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What not everybody may.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Action {
     /// `Hold`.
     Hold,
-    /// `SyncNow` with `override`, on one's own.
+    /// `SyncNow` of one's own with overrides, `Measure`.
     Override,
     /// `Pause`, `Resume`, `Reload`, `Strategy.*`, `SyncNow` of all.
     Control,
@@ -44,49 +42,97 @@ pub(super) enum Action {
     ManageAll,
 }
 
-/// Who is an admin: root, the user that runs the daemon (in a session: the session's user), and those that
-/// `[access] admins` names. A rule that must ask somebody (polkit) would be asked from [`Gate::check`], which is why it
-/// answers with a refusal and not with a bool.
+impl Action {
+    /// Its name at polkit.
+    pub(super) const fn id(self) -> &'static str {
+        match self {
+            Self::Hold => "org.ferryd.ferry1.hold",
+            Self::Override => "org.ferryd.ferry1.override",
+            Self::Control => "org.ferryd.ferry1.control",
+            Self::ManageAll => "org.ferryd.ferry1.manage-all",
+        }
+    }
+
+    /// What one may by it.
+    const fn words(self) -> &'static str {
+        match self {
+            Self::Hold => "hold transfers",
+            Self::Override => "override conditions",
+            Self::Control => "pause, resume and reload",
+            Self::ManageAll => "see and manage the tasks of others",
+        }
+    }
+}
+
+/// Whether polkit may ask a person.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Interaction {
+    /// It may: the caller says that it waits for that.
+    Allowed,
+    /// It may not.
+    Forbidden,
+}
+
+/// Who may what. Root and the user that runs the daemon (in a session: the session's user) may all. About others polkit
+/// decides where there is one; else, and in a session, the users and groups of `[access] admins` may all.
 #[derive(Debug, Clone)]
 pub(super) struct Gate {
-    own_uid: u32,
-    admins: Access,
+    pub(super) own_uid: u32,
+    /// Whether this bus is one on which polkit is asked.
+    pub(super) asks_polkit: bool,
+    pub(super) admins: Access,
 }
 
 impl Gate {
-    /// The rules of a daemon that runs as `own_uid`.
-    pub(super) fn new(own_uid: u32, admins: Access) -> Self {
-        Self { own_uid, admins }
+    /// Whether `caller` may, if that is certain without asking polkit.
+    pub(super) fn without_asking(&self, action: Action, caller: &Caller) -> Option<Result<(), Refusal>> {
+        if is_trusted(caller, self.own_uid) {
+            return Some(Ok(()));
+        }
+        (!self.asks_polkit).then(|| self.configured(action, caller))
     }
 
-    /// Whether `caller` may, and if not, the error that says so.
-    pub(super) fn check(&self, action: Action, caller: &Caller) -> Result<(), Refusal> {
-        if self.is_admin(caller) {
+    /// What an answer of polkit means for `caller`. One that says neither yes nor no is no yes, and no reason to look at
+    /// the configuration either: whoever can stop polkit could else undo what it forbids.
+    pub(super) fn verdict(
+        &self,
+        action: Action,
+        caller: &Caller,
+        interaction: Interaction,
+        answer: &Answer,
+    ) -> Result<(), Refusal> {
+        let (uid, what, id) = (caller.uid, action.words(), action.id());
+        let refused = |why: &str| Err(Refusal::not_authorized(format!("user {uid} may not {what} ({id}){why}")));
+        match (answer, interaction) {
+            (Answer::Yes, _) => Ok(()),
+            (Answer::Absent, _) => self.configured(action, caller),
+            (Answer::No { challenge: false }, _) => refused(""),
+            (Answer::No { challenge: true }, Interaction::Forbidden) => {
+                refused(": authentication needed: call again with interactive authorization allowed")
+            }
+            (Answer::No { challenge: true }, Interaction::Allowed) => {
+                refused(": authentication needed, and no agent of polkit is there that would ask for it")
+            }
+            (Answer::Failed(why), _) => {
+                Err(Refusal::unavailable(format!("polkit did not say whether user {uid} may {what} ({id}): {why}")))
+            }
+        }
+    }
+
+    fn configured(&self, action: Action, caller: &Caller) -> Result<(), Refusal> {
+        if self.admins.admin_uids.contains(&caller.uid)
+            || caller.gids.iter().any(|gid| self.admins.admin_gids.contains(gid))
+        {
             return Ok(());
         }
-        let what = match action {
-            Action::Hold => "to hold everything back",
-            Action::Override => "to override conditions",
-            Action::Control => "to pause, resume and reload, and to sync everybody's tasks now",
-            Action::ManageAll => "to see and manage the tasks of others",
-        };
-        Err(Refusal::not_authorized(format!("user {} is no admin of this daemon; one must be {what}", caller.uid)))
+        let (uid, what) = (caller.uid, action.words());
+        Err(Refusal::not_authorized(format!("user {uid} is no admin of this daemon; one must be to {what}")))
     }
+}
 
-    /// Whose tasks `caller` can name: those of others do not exist for who may not manage them.
-    pub(super) fn scope(&self, caller: &Caller) -> Scope {
-        match self.check(Action::ManageAll, caller) {
-            Ok(()) => Scope::All,
-            Err(_) => Scope::Owner(caller.owner()),
-        }
-    }
-
-    fn is_admin(&self, caller: &Caller) -> bool {
-        caller.uid == 0
-            || caller.uid == self.own_uid
-            || self.admins.admin_uids.contains(&caller.uid)
-            || caller.gids.iter().any(|gid| self.admins.admin_gids.contains(gid))
-    }
+/// Whether `caller` may all, whatever polkit and the configuration say.
+pub(super) const fn is_trusted(caller: &Caller, own_uid: u32) -> bool {
+    caller.uid == 0 || caller.uid == own_uid
 }
 
 /// Asks the bus who `client` is, after asking to be told when it leaves.
@@ -102,9 +148,7 @@ pub(super) async fn ask(bus: Connection, client: String) -> Result<Caller, zbus:
         return Err(zbus::Error::Failure("the bus does not know its user".into()));
     };
     let gids = credentials.unix_group_ids().cloned().unwrap_or_default();
-    let app = credentials
-        .process_id()
-        .map_or_else(|| "unknown".to_owned(), |pid| app_of(&Path::new("/proc").join(pid.to_string())));
+    let app = app::of(uid, credentials.process_id()).await;
     Ok(Caller { uid, gids, app })
 }
 
@@ -133,40 +177,6 @@ pub(super) fn watch(client: &str, on: bool) -> zbus::Result<Message> {
         .build(&(rule,))
 }
 
-/// The label of the process whose directory in `/proc` this is: its systemd unit, else the name of its executable.
-/// Best effort: it may have gone, and it is no secret and no proof.
-fn app_of(process: &Path) -> String {
-    let unit = fs::read_to_string(process.join("cgroup")).ok().and_then(|text| unit(&text));
-    let executable = || {
-        let path = fs::read_link(process.join("exe")).ok()?;
-        Some(path.file_name()?.to_string_lossy().into_owned())
-    };
-    let command = || fs::read_to_string(process.join("comm")).ok().map(|text| text.trim_end().to_owned());
-    label(&unit.or_else(executable).or_else(command).unwrap_or_default())
-}
-
-/// The unit in the text of `/proc/PID/cgroup`: the innermost one that stands for an app and not for a login.
-fn unit(cgroup: &str) -> Option<String> {
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let of_a_login = |name: &str| name.starts_with("user@") || name.starts_with("session-") || name == "init.scope";
-    path.rsplit('/')
-        .find(|name| name.ends_with(".service") || name.ends_with(".scope"))
-        .filter(|name| !of_a_login(name))
-        .map(ToOwned::to_owned)
-}
-
-/// `name` as an `app` may read: printable, at most 255 bytes, never empty.
-fn label(name: &str) -> String {
-    let mut text = String::new();
-    for character in name.chars().map(|character| if character.is_control() { '_' } else { character }) {
-        if text.len() + character.len_utf8() > TEXT_MAX {
-            break;
-        }
-        text.push(character);
-    }
-    if text.is_empty() { "unknown".into() } else { text }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,43 +185,67 @@ mod tests {
         Caller { uid, gids: gids.to_vec(), app: "app".into() }
     }
 
+    fn gate(asks_polkit: bool) -> Gate {
+        Gate { own_uid: 500, asks_polkit, admins: Access { admin_uids: [7].into(), admin_gids: [70].into() } }
+    }
+
     #[test]
-    fn root_the_daemons_user_and_the_configured_may_all() {
-        let admins = Access { admin_uids: [7].into(), admin_gids: [70].into() };
-        let gate = Gate::new(500, admins);
-        for admin in [caller(0, &[]), caller(500, &[]), caller(7, &[1]), caller(8, &[1, 70])] {
-            assert_eq!(gate.check(Action::Control, &admin), Ok(()));
-            assert_eq!(gate.scope(&admin), Scope::All);
+    fn root_and_the_daemons_user_may_all_and_polkit_is_not_asked() {
+        for trusted in [caller(0, &[]), caller(500, &[])] {
+            for asks_polkit in [false, true] {
+                assert_eq!(gate(asks_polkit).without_asking(Action::Control, &trusted), Some(Ok(())));
+            }
         }
-        let other = caller(8, &[8, 7]);
-        let refusal = gate.check(Action::ManageAll, &other).expect_err("no admin");
+        assert_eq!(gate(true).without_asking(Action::Control, &caller(7, &[70])), None, "polkit decides");
+    }
+
+    #[test]
+    fn where_there_is_no_polkit_the_configured_may_all() {
+        let session = |caller: &Caller| gate(false).without_asking(Action::Control, caller).expect("certain");
+        let without =
+            |caller: &Caller| gate(true).verdict(Action::ManageAll, caller, Interaction::Allowed, &Answer::Absent);
+        for admin in [caller(7, &[1]), caller(8, &[1, 70])] {
+            assert_eq!((session(&admin), without(&admin)), (Ok(()), Ok(())));
+        }
+        let refusal = session(&caller(8, &[8, 7])).expect_err("no admin");
         assert_eq!(refusal.name, "org.ferryd.Ferry1.Error.NotAuthorized");
-        assert_eq!(gate.scope(&other), Scope::Owner(Owner(8)));
+        assert_eq!(refusal.message, "user 8 is no admin of this daemon; one must be to pause, resume and reload");
+        let refusal = without(&caller(8, &[8, 7])).expect_err("no admin").message;
+        assert_eq!(refusal, "user 8 is no admin of this daemon; one must be to see and manage the tasks of others");
     }
 
     #[test]
-    fn the_unit_is_the_innermost_that_stands_for_an_app() {
-        assert_eq!(unit("0::/system.slice/camera.service\n"), Some("camera.service".into()));
-        assert_eq!(unit("1:name=x:/y\n0::/system.slice/a.service/payload\n"), Some("a.service".into()));
-        assert_eq!(
-            unit("0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-kiosk-12.scope\n"),
-            Some("app-kiosk-12.scope".into())
-        );
-        for none in ["0::/\n", "0::/user.slice/user-1000.slice/session-3.scope\n", "0::/user@1.service\n", ""] {
-            assert_eq!(unit(none), None, "{none}");
+    fn where_polkit_answers_it_alone_decides_and_where_it_fails_nobody_may() {
+        let verdict = |uid: u32, interaction, answer: &Answer| {
+            gate(true).verdict(Action::Hold, &caller(uid, &[]), interaction, answer)
+        };
+        let (alone, person) = (Interaction::Forbidden, Interaction::Allowed);
+        assert_eq!(verdict(8, alone, &Answer::Yes), Ok(()));
+        let cases = [
+            (
+                alone,
+                Answer::No { challenge: false },
+                "NotAuthorized",
+                "user 7 may not hold transfers (org.ferryd.ferry1.hold)",
+            ),
+            (
+                alone,
+                Answer::No { challenge: true },
+                "NotAuthorized",
+                "call again with interactive authorization allowed",
+            ),
+            (person, Answer::No { challenge: true }, "NotAuthorized", "no agent of polkit is there"),
+            (
+                alone,
+                Answer::Failed("it ended".into()),
+                "Unavailable",
+                "whether user 7 may hold transfers (org.ferryd.ferry1.hold): it ended",
+            ),
+        ];
+        for (interaction, answer, name, words) in cases {
+            let refusal = verdict(7, interaction, &answer).expect_err("an admin of the configuration, no more");
+            assert_eq!(refusal.name, format!("org.ferryd.Ferry1.Error.{name}"));
+            assert!(refusal.message.contains(words), "{}", refusal.message);
         }
-    }
-
-    #[test]
-    fn a_label_is_printable_bounded_and_never_empty() {
-        assert_eq!(label("ca\nt"), "ca_t");
-        assert_eq!(label(""), "unknown");
-        assert_eq!(label(&"ä".repeat(200)).len(), 254);
-    }
-
-    #[test]
-    fn this_process_has_a_label() {
-        assert_ne!(app_of(Path::new("/proc/self")), "unknown");
-        assert_eq!(app_of(Path::new("/proc/self/nowhere")), "unknown");
     }
 }

@@ -1,4 +1,4 @@
-//! One method call: what a handler sees of it and how it is answered.
+//! One method call: what a handler sees of it, whom it must ask, and how it is answered.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,8 +8,10 @@ use serde::Serialize;
 use zbus::DynamicType;
 use zbus::message::{Flags, Message};
 
-use super::access::Caller;
+use super::access::{Action, Caller, Interaction};
+use super::desk::Desk;
 use super::error::Refusal;
+use super::subscribers::Subscribers;
 
 /// A method as an interface declares it; checked against `dbus/*.xml` by a test.
 #[derive(Debug, PartialEq, Eq)]
@@ -45,6 +47,8 @@ pub(super) struct Call {
     pub(super) message: Message,
     /// Who.
     pub(super) caller: Arc<Caller>,
+    /// Whether it was certain when the call began that the caller may [manage all](Action::ManageAll).
+    pub(super) manages_all: bool,
 }
 
 /// The reply to a call, or why there is none.
@@ -54,14 +58,44 @@ pub(super) type Reply = Result<Message, Refusal>;
 pub(super) enum Outcome {
     /// It is answered.
     Now(Reply),
-    /// It is begun, in order, and will be answered.
-    Later(Pin<Box<dyn Future<Output = Reply> + Send>>),
+    /// It is begun, in order, and goes on with what comes of this.
+    Later(Pin<Box<dyn Future<Output = Outcome> + Send>>),
+    /// It goes on when it is known whether the caller may. What stands behind it does not wait.
+    Ask(Ask),
+}
+
+/// How a call goes on when it is known whether the caller may.
+pub(super) type Then = Box<dyn FnOnce(&Desk, &mut Subscribers, Result<(), Refusal>) -> Outcome + Send>;
+
+/// A question of a handler.
+pub(super) struct Ask {
+    /// Whether the caller may do this.
+    pub(super) action: Action,
+    /// Whether a person may be asked.
+    pub(super) interaction: Interaction,
+    /// How the call goes on.
+    pub(super) then: Then,
 }
 
 impl Outcome {
     /// An answer to come.
     pub(super) fn later(reply: impl Future<Output = Reply> + Send + 'static) -> Self {
-        Self::Later(Box::pin(reply))
+        Self::Later(Box::pin(async move { Self::Now(reply.await) }))
+    }
+
+    /// What comes of a call that goes on only if its caller may; else it is refused. The handler should have read all
+    /// arguments: who calls wrongly needs no permission to hear of it.
+    pub(super) fn if_allowed(
+        action: Action,
+        call: &Call,
+        then: impl FnOnce(&Desk, &mut Subscribers, &Call) -> Result<Self, Refusal> + Send + 'static,
+    ) -> Self {
+        let interaction = call.interaction();
+        let call = call.clone();
+        let then: Then = Box::new(move |desk, subscribers, allowed| {
+            allowed.and_then(|()| then(desk, subscribers, &call)).unwrap_or_else(Into::into)
+        });
+        Self::Ask(Ask { action, interaction, then })
     }
 }
 
@@ -75,6 +109,15 @@ impl Call {
     /// The sender's unique name, empty on a connection without a bus.
     pub(super) fn sender(&self) -> String {
         sender(&self.message)
+    }
+
+    /// Whether the caller waits while a person is asked.
+    pub(super) fn interaction(&self) -> Interaction {
+        if self.message.primary_header().flags().contains(Flags::ALLOW_INTERACTIVE_AUTH) {
+            Interaction::Allowed
+        } else {
+            Interaction::Forbidden
+        }
     }
 
     /// The reply with these values; `()` for none.
@@ -100,5 +143,5 @@ pub(super) fn answer(call: &Message, reply: Reply) -> Option<Message> {
         Err(refusal) => refusal,
     };
     let message = Message::error(&call.header(), refusal.name).build(&(refusal.message,));
-    message.inspect_err(|error| tracing::error!(%error, "an error reply cannot be written")).ok()
+    message.inspect_err(|error| tracing::error!("an error reply cannot be written: {error}")).ok()
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::Command;
-use super::access::{Action, Caller, Gate};
+use super::access::{Action, Gate};
 use super::call::{Call, Outcome};
 use super::error::Refusal;
 use crate::model::{Config, Now, Pause, Status, StrategyName, WallTime};
@@ -22,6 +22,8 @@ pub(super) struct Desk {
     pub(super) config: watch::Receiver<Arc<Config>>,
     pub(super) now: fn() -> Now,
     pub(super) own_uid: u32,
+    /// Whether polkit is asked who may.
+    pub(super) asks_polkit: bool,
 }
 
 impl Desk {
@@ -42,12 +44,8 @@ impl Desk {
 
     /// Who may what, now.
     pub(super) fn gate(&self) -> Gate {
-        Gate::new(self.own_uid, self.config.borrow().access.clone())
-    }
-
-    /// Refuses who may not.
-    pub(super) fn check(&self, action: Action, caller: &Caller) -> Result<(), Refusal> {
-        self.gate().check(action, caller)
+        let admins = self.config.borrow().access.clone();
+        Gate { own_uid: self.own_uid, asks_polkit: self.asks_polkit, admins }
     }
 
     /// `Pause(a{sv})` of everything or of one strategy.
@@ -57,26 +55,31 @@ impl Desk {
         strategy: Option<StrategyName>,
         mut options: Options<'_>,
     ) -> Result<Outcome, Refusal> {
-        self.check(Action::Control, &call.caller)?;
         let until = options.number("until", u64::MAX)?.map_or(WallTime::default(), WallTime::from_micros);
         if until != WallTime::default() && until <= self.wall() {
             return Err(options.refuse("until", "lies in the past"));
         }
         options.end()?;
         let pause = if until == WallTime::default() { Pause::Indefinite } else { Pause::Until(until) };
-        Ok(self.order(call, |reply| Command::Pause { strategy, pause, reply }))
+        Ok(Self::control(call, move |reply| Command::Pause { strategy, pause, reply }))
     }
 
     /// `Resume(a{sv})` of everything or of one strategy.
     pub(super) fn resume(
-        &self,
         call: &Call,
         strategy: Option<StrategyName>,
         options: Options<'_>,
     ) -> Result<Outcome, Refusal> {
-        self.check(Action::Control, &call.caller)?;
         options.end()?;
-        Ok(self.order(call, |reply| Command::Resume { strategy, reply }))
+        Ok(Self::control(call, move |reply| Command::Resume { strategy, reply }))
+    }
+
+    /// Has the daemon do something if the caller may control it.
+    pub(super) fn control(
+        call: &Call,
+        command: impl FnOnce(oneshot::Sender<Result<(), String>>) -> Command + Send + 'static,
+    ) -> Outcome {
+        Outcome::if_allowed(Action::Control, call, |desk, _, call| Ok(desk.order(call, command)))
     }
 
     /// Tells the daemon to do something and answers when it has, or says why not.

@@ -64,6 +64,13 @@ refusals! {
     read_only = "org.freedesktop.DBus.Error.PropertyReadOnly",
 }
 
+impl Refusal {
+    /// Whether it says that something named is not there.
+    pub(super) fn is_not_found(&self) -> bool {
+        self.name == Self::not_found("").name
+    }
+}
+
 /// Text of unknown origin, as it may stand in a message or a log line: quoted, escaped, cut after 64 characters.
 pub(super) fn quoted(text: &str) -> String {
     let cut = text.char_indices().nth(64).map_or(text, |(end, _)| &text[..end]);
@@ -76,7 +83,7 @@ impl From<StoreError> for Refusal {
             StoreError::Stopped { .. } => Self::unavailable(error),
             StoreError::NoSpace { .. } => Self::no_space(error),
             StoreError::Damaged { .. } | StoreError::Sqlite { .. } => {
-                tracing::error!(%error, "a call failed in the store");
+                tracing::error!("a call failed in the store: {error}");
                 Self::internal(error)
             }
         }
@@ -104,7 +111,7 @@ impl From<SpoolError> for Refusal {
             | SpoolError::Unreadable { .. } => Self::invalid(error),
             SpoolError::Busy { .. } => Self::busy(error),
             SpoolError::Spool { .. } => {
-                tracing::error!(%error, "a file cannot be taken");
+                tracing::error!("a file cannot be taken: {error}");
                 Self::internal(error)
             }
             SpoolError::Refused(error) => error.into(),

@@ -64,23 +64,20 @@ pub(super) fn call(desk: &Desk, subscribers: &mut Subscribers, call: &Call, meth
     };
     match method {
         "Pause" => desk.pause(call, None, options()?),
-        "Resume" => desk.resume(call, None, options()?),
+        "Resume" => Desk::resume(call, None, options()?),
         "SyncNow" => sync_now(desk, call),
-        "Hold" => hold(desk, call),
-        "Reload" => {
-            desk.check(Action::Control, &call.caller)?;
-            Ok(desk.order(call, |reply| Command::Reload { reply }))
-        }
+        "Hold" => hold(call),
+        "Reload" => Ok(Desk::control(call, |reply| Command::Reload { reply })),
         "Subscribe" => {
             let mut options = options()?;
             let all = options.flag("all")?.unwrap_or(false);
             options.end()?;
             if all {
-                desk.check(Action::ManageAll, &call.caller)?;
+                return Ok(Outcome::if_allowed(Action::ManageAll, call, |desk, subscribers, call| {
+                    subscribe(desk, subscribers, call, true)
+                }));
             }
-            let most = desk.config().limits.quotas.subscribers;
-            subscribers.subscribe(&call.sender(), call.caller.owner(), all, most)?;
-            Ok(Outcome::Now(call.reply(&())))
+            subscribe(desk, subscribers, call, false)
         }
         "Unsubscribe" => {
             subscribers.unsubscribe(&call.sender());
@@ -88,4 +85,11 @@ pub(super) fn call(desk: &Desk, subscribers: &mut Subscribers, call: &Call, meth
         }
         _ => Err(unknown_method(INTERFACE.name, method)),
     }
+}
+
+/// Who may hear of all keeps that until it leaves or subscribes anew, whatever it may by then.
+fn subscribe(desk: &Desk, subscribers: &mut Subscribers, call: &Call, all: bool) -> Result<Outcome, Refusal> {
+    let most = desk.config().limits.quotas.subscribers;
+    subscribers.subscribe(&call.sender(), call.caller.owner(), all, most)?;
+    Ok(Outcome::Now(call.reply(&())))
 }

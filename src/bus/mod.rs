@@ -6,6 +6,7 @@
 //! its share in flight, and nobody waits for a client that does not read.
 
 mod access;
+mod app;
 mod call;
 mod clients;
 mod desk;
@@ -18,6 +19,7 @@ mod network;
 mod options;
 mod outbox;
 mod payload;
+mod polkit;
 mod publish;
 mod route;
 mod serve;
@@ -207,6 +209,7 @@ impl Bus {
             config: ports.config,
             now: ports.now,
             own_uid: rustix::process::geteuid().as_raw(),
+            asks_polkit: address != BusAddress::Session,
         };
         let (close, closing) = oneshot::channel();
         let serving = tokio::spawn(serve::serve(connection.clone(), messages, desk, ports.changes, closing));

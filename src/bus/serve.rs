@@ -1,5 +1,7 @@
 //! The loop: messages of the connection, answers of the store and the daemon, changes to tell, and the few deadlines.
 
+mod asking;
+
 use std::collections::BTreeMap;
 use std::future::poll_fn;
 use std::num::NonZeroU32;
@@ -15,16 +17,18 @@ use zbus::message::{Message, Type};
 use zbus::{Connection, MessageStream};
 
 use super::access::{self, Caller};
-use super::call::{Outcome, Reply, answer, sender};
+use super::call::{Call, Outcome, Reply, answer, sender};
 use super::clients::{Arrival, Clients, Outgoing, Ticket};
 use super::desk::{Desk, stopping};
 use super::error::Refusal;
 use super::outbox::Outbox;
+use super::polkit::Polkit;
 use super::publish::Publisher;
 use super::route;
 use super::signals;
 use super::subscribers::{Delivery, Subscribers};
 use crate::model::TaskNews;
+use asking::Waiter;
 
 /// Messages or calls taken up before the others get their turn.
 const AT_ONCE: usize = 64;
@@ -41,8 +45,8 @@ const CLOSING: Duration = Duration::from_secs(2);
 enum Done {
     /// The bus said who a connection is.
     Caller(String, Result<Caller, zbus::Error>),
-    /// A call has its answer.
-    Call(Ticket, Message, Reply),
+    /// A call goes on.
+    Call(Ticket, Call, Outcome),
     /// The bus has taken a call's answer.
     Written(Ticket),
     /// The bus said how much waits there for a connection, or that it does not tell.
@@ -68,6 +72,9 @@ struct Faces {
     pings: BTreeMap<NonZeroU32, (String, Why)>,
     /// Whether the bus tells how much waits for a client.
     bus_tells: bool,
+    polkit: Polkit<Waiter>,
+    /// Whether nothing more is begun.
+    is_closing: bool,
     outbox: Outbox,
     done: mpsc::UnboundedSender<Done>,
 }
@@ -95,6 +102,8 @@ pub(super) async fn serve(
         publisher,
         pings: BTreeMap::new(),
         bus_tells: true,
+        polkit: Polkit::default(),
+        is_closing: false,
         outbox,
         done,
     };
@@ -195,7 +204,7 @@ impl Faces {
                 let busy = Refusal::busy("too many calls of this connection wait; await some answers first");
                 self.reply(&client, message, Err(busy), None);
             }
-            Arrival::Deaf => tracing::debug!(%client, "a call is left unanswered: its sender reads no answers"),
+            Arrival::Deaf => tracing::debug!("a call of {client} is left unanswered: it reads no answers"),
         }
     }
 
@@ -210,6 +219,9 @@ impl Faces {
 
     /// The bus tells when somebody whom we know leaves.
     fn on_signal(&mut self, message: &Message) {
+        if self.polkit.on_signal(message) {
+            return;
+        }
         let header = message.header();
         let is_from_the_bus = header.sender().is_some_and(|name| name.as_str() == "org.freedesktop.DBus");
         if !is_from_the_bus || header.member().is_none_or(|member| member.as_str() != "NameOwnerChanged") {
@@ -223,6 +235,9 @@ impl Faces {
 
     /// Any answer to a ping will do, an error too: it was read.
     fn on_reply(&mut self, message: &Message) {
+        if let Some(due) = self.polkit.on_reply(message, Instant::now()) {
+            return self.act(due);
+        }
         let header = message.header();
         let Some(serial) = header.reply_serial() else { return };
         let is_from = |client: &str| header.sender().is_some_and(|name| name.as_str() == client);
@@ -244,23 +259,19 @@ impl Faces {
         match result {
             Done::Caller(client, Ok(caller)) => self.clients.identified(&client, caller),
             Done::Caller(client, Err(error)) => {
-                tracing::debug!(%client, %error, "a caller cannot be identified");
+                tracing::debug!("the caller {client} cannot be identified: {error}");
                 let refusal = Refusal::unavailable("the bus does not say who calls");
                 let calls = self.clients.left(&client);
                 calls.iter().for_each(|call| self.send(answer(call, Err(refusal.clone()))));
                 let_go(calls);
                 self.forget(&client);
             }
-            Done::Call(ticket, call, reply) => {
-                self.clients.answered(&ticket);
-                self.reply(&ticket.client.clone(), &call, reply, Some(ticket));
-                let_go([call]);
-            }
+            Done::Call(ticket, call, outcome) => self.carry_on(ticket, call, outcome),
             Done::Written(ticket) => self.clients.written(&ticket, Instant::now()),
             Done::Unread(client, Ok(bytes)) => self.release(|clients| clients.told(&client, bytes, Instant::now())),
             Done::Unread(client, Err(error)) => {
                 if !matches!(&error, zbus::Error::MethodError(name, ..) if name.ends_with("NameHasNoOwner")) {
-                    tracing::info!(%error, "the bus does not tell what clients have read; they are pinged instead");
+                    tracing::info!("the bus does not tell what clients have read; they are pinged instead: {error}");
                     self.bus_tells = false;
                 }
                 self.release(|clients| clients.told(&client, 0, Instant::now()));
@@ -305,17 +316,29 @@ impl Faces {
 
     fn begin_calls(&mut self) {
         for _ in 0..BEGIN_AT_ONCE {
-            let Some((ticket, call)) = self.clients.next() else { return };
-            match route::begin(&self.desk, &mut self.subscribers, &call) {
-                Outcome::Now(reply) => self.on_done(Done::Call(ticket, call.message, reply)),
-                Outcome::Later(reply) => {
-                    let done = self.done.clone();
-                    tokio::spawn(async move {
-                        let reply = reply.await;
-                        let _ = done.send(Done::Call(ticket, call.message, reply));
-                    });
-                }
+            let Some((ticket, mut call)) = self.clients.next() else { return };
+            call.manages_all = self.manages_all(&call, &ticket.client);
+            let outcome = route::begin(&self.desk, &mut self.subscribers, &call);
+            self.carry_on(ticket, call, outcome);
+        }
+    }
+
+    /// Goes on with a call that was begun.
+    fn carry_on(&mut self, ticket: Ticket, call: Call, outcome: Outcome) {
+        match outcome {
+            Outcome::Now(reply) => {
+                self.clients.answered(&ticket);
+                self.reply(&ticket.client.clone(), &call.message, reply, Some(ticket));
+                let_go([call.message]);
             }
+            Outcome::Later(outcome) => {
+                let done = self.done.clone();
+                tokio::spawn(async move {
+                    let outcome = outcome.await;
+                    let _ = done.send(Done::Call(ticket, call, outcome));
+                });
+            }
+            Outcome::Ask(ask) => self.ask_whether(ticket, call, ask),
         }
     }
 
@@ -351,16 +374,19 @@ impl Faces {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        let deadlines = [self.subscribers.deadline(), self.publisher.deadline(), self.clients.deadline()];
+        let deadlines =
+            [self.subscribers.deadline(), self.publisher.deadline(), self.clients.deadline(), self.polkit.deadline()];
         deadlines.into_iter().flatten().min()
     }
 
     fn on_deadline(&mut self) {
         for client in self.subscribers.drop_silent(Instant::now()) {
-            tracing::info!(%client, "a subscriber was silent for too long and is dropped");
+            tracing::info!("the subscriber {client} was silent for too long and is dropped");
             self.pings.retain(|_, (pinged, _)| *pinged != client);
         }
         self.release(|clients| clients.on_deadline(Instant::now()));
+        let due = self.polkit.on_deadline(Instant::now());
+        self.act(due);
         self.publish();
     }
 
@@ -376,6 +402,7 @@ impl Faces {
 
     fn forget(&mut self, client: &str) {
         let_go(self.clients.left(client));
+        self.stop_asking_about(client);
         self.subscribers.unsubscribe(client);
         self.pings.retain(|_, (pinged, _)| pinged != client);
         self.send(logged(access::watch(client, false)));
@@ -383,6 +410,9 @@ impl Faces {
 
     /// Refuses what is not begun and answers what is.
     async fn close(&mut self, results: &mut mpsc::UnboundedReceiver<Done>) {
+        self.is_closing = true;
+        let due = self.polkit.close();
+        self.act(due);
         let calls = self.clients.unbegun();
         calls.iter().for_each(|call| self.send(answer(call, Err(stopping()))));
         let_go(calls);
@@ -412,10 +442,10 @@ fn let_go(messages: impl IntoIterator<Item = Message>) {
         return;
     }
     if let Err(error) = thread::Builder::new().name("bus-close".to_owned()).spawn(move || drop(with_files)) {
-        tracing::error!(%error, "starting a thread that closes files");
+        tracing::error!("starting a thread that closes files: {error}");
     }
 }
 
 fn logged(message: zbus::Result<Message>) -> Option<Message> {
-    message.inspect_err(|error| tracing::error!(%error, "a message cannot be written")).ok()
+    message.inspect_err(|error| tracing::error!("a message cannot be written: {error}")).ok()
 }

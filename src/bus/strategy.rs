@@ -60,7 +60,7 @@ pub(super) fn call(desk: &Desk, name: StrategyName, call: &Call, method: &str) -
     let options = Options::new("option", entries);
     match method {
         "Pause" => desk.pause(call, Some(name), options),
-        "Resume" => desk.resume(call, Some(name), options),
+        "Resume" => Desk::resume(call, Some(name), options),
         _ => Err(unknown_method(INTERFACE.name, method)),
     }
 }

@@ -24,21 +24,35 @@ pub(super) fn sync_now(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     let waived = waivers(&mut options)?;
     let all = options.flag("all")?.unwrap_or(false);
     options.end()?;
-    if all {
-        desk.check(Action::Control, &call.caller)?;
-    } else if waived != Waivers::default() {
-        desk.check(Action::Override, &call.caller)?;
-    }
-    let scope = if all { Scope::All } else { Scope::Owner(call.caller.owner()) };
+    let wanted = Wanted { strategy, waived };
+    Ok(match (all, waived == Waivers::default()) {
+        (false, true) => begin(desk, call, Scope::Owner(call.caller.owner()), wanted),
+        (false, false) => Outcome::if_allowed(Action::Override, call, |desk, _, call| {
+            Ok(begin(desk, call, Scope::Owner(call.caller.owner()), wanted))
+        }),
+        (true, _) => {
+            Outcome::if_allowed(Action::Control, call, |desk, _, call| Ok(begin(desk, call, Scope::All, wanted)))
+        }
+    })
+}
+
+/// What is to go now, and what of its conditions is waived.
+struct Wanted {
+    strategy: Option<StrategyName>,
+    waived: Waivers,
+}
+
+fn begin(desk: &Desk, call: &Call, scope: Scope, wanted: Wanted) -> Outcome {
+    let Wanted { strategy, waived } = wanted;
     let brought = desk.store.bring_forward(scope, strategy.clone(), waived, desk.wall());
     let (desk, call) = (desk.clone(), call.clone());
-    Ok(Outcome::later(async move {
+    Outcome::later(async move {
         brought.await?;
         let (reply, asked) = oneshot::channel();
         desk.tell(Command::SyncNow { strategy, reply }).await?;
         asked.await.map_err(|_| stopping())?;
         call.reply(&())
-    }))
+    })
 }
 
 fn strategy(name: &str, config: &Config) -> Result<Option<StrategyName>, Refusal> {

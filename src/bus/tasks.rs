@@ -1,13 +1,14 @@
 //! `org.ferryd.Ferry1.Tasks`: work handed over, looked at, taken back.
 
 use std::collections::{BTreeSet, HashMap};
+use std::pin::Pin;
 
 use tokio::sync::oneshot;
 use zbus::Variant;
 
 use super::Command;
-use super::access::Action;
-use super::call::{Call, Effect, Method, Outcome, Reply};
+use super::access::{Action, Interaction};
+use super::call::{Ask, Call, Effect, Method, Outcome, Reply, Then};
 use super::desk::{Desk, stopping};
 use super::error::{Refusal, quoted};
 use super::files;
@@ -16,8 +17,10 @@ use super::payload;
 use super::route::{Interface, unknown_method};
 use super::task_options::{TaskOptions, assume, filter};
 use super::wire;
-use crate::model::{Assume, Block, Config, Kind, NewTask, Overrides, Payload, Reason, State, Strategy, Task, TaskId};
-use crate::store::Scope;
+use crate::model::{
+    Assume, Block, Config, Filter, Kind, NewTask, Overrides, Payload, Reason, State, Strategy, Task, TaskId,
+};
+use crate::store::{IdsError, Scope};
 
 /// The most ids of one `Cancel`, `Retry` or `Discard`.
 const IDS_MAX: usize = 1000;
@@ -136,17 +139,45 @@ pub(super) fn new_task(
     }
 }
 
+/// A reply to come to something that is submitted.
+type Coming = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+/// Does something with what the caller named: at once with its own tasks, or with all if it is certain that it may manage
+/// these; if there is no such task of its own, with all if it may. Whether a task of another is there is not told by whether
+/// anybody is asked: an id that is nobody's is asked about too.
+fn within_reach(desk: &Desk, call: &Call, act: impl Fn(&Desk, &Call, Scope) -> Coming + Send + 'static) -> Outcome {
+    if call.manages_all {
+        return Outcome::later(act(desk, call, Scope::All));
+    }
+    let own = act(desk, call, Scope::Owner(call.caller.owner()));
+    let call = call.clone();
+    Outcome::Later(Box::pin(async move {
+        let not_found = match own.await {
+            Err(refusal) if refusal.is_not_found() => refusal,
+            reply => return Outcome::Now(reply),
+        };
+        let interaction = call.interaction();
+        let then: Then = Box::new(move |desk, _, allowed| match allowed {
+            Ok(()) => Outcome::later(act(desk, &call, Scope::All)),
+            Err(_) => not_found.into(),
+        });
+        Outcome::Ask(Ask { action: Action::ManageAll, interaction, then })
+    }))
+}
+
 fn get(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     let body = call.message.body();
     let id = task_id("id", body.deserialize().map_err(Refusal::invalid)?)?;
-    let found = desk.store.get(desk.gate().scope(&call.caller), id);
-    let (desk, call) = (desk.clone(), call.clone());
-    Ok(Outcome::later(async move {
-        let shown = show(&desk, vec![found.await?]).await?;
-        match shown.into_iter().next() {
-            Some(task) => call.reply(&task),
-            None => Err(Refusal::internal("the task got lost")),
-        }
+    Ok(within_reach(desk, call, move |desk, call, scope| {
+        let found = desk.store.get(scope, id);
+        let (desk, call) = (desk.clone(), call.clone());
+        Box::pin(async move {
+            let shown = show(&desk, vec![found.await?]).await?;
+            match shown.into_iter().next() {
+                Some(task) => call.reply(&task),
+                None => Err(Refusal::internal("the task got lost")),
+            }
+        })
     }))
 }
 
@@ -154,21 +185,34 @@ fn list(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     let body = call.message.body();
     let (wanted, cursor, limit): (HashMap<&str, Variant<'_>>, &str, u32) =
         body.deserialize().map_err(Refusal::invalid)?;
-    let mut filter = filter(Options::new("filter", wanted), &desk.config())?;
-    if let Scope::Owner(own) = desk.gate().scope(&call.caller) {
-        if filter.owner.is_some_and(|owner| owner != own) {
-            desk.check(Action::ManageAll, &call.caller)?;
-        }
-        filter.owner = Some(own);
-    }
+    let filter = filter(Options::new("filter", wanted), &desk.config())?;
     let cursor = (!cursor.is_empty()).then(|| cursor.to_owned());
+    let own = call.caller.owner();
+    if call.manages_all || filter.owner == Some(own) {
+        return Ok(page(desk, call, filter, cursor, limit));
+    }
+    if filter.owner.is_some() {
+        return Ok(Outcome::if_allowed(Action::ManageAll, call, move |desk, _, call| {
+            Ok(page(desk, call, filter, cursor, limit))
+        }));
+    }
+    // No owner named: as much as the caller may see, and nobody is bothered for more.
+    let call = call.clone();
+    let then: Then = Box::new(move |desk, _, allowed| {
+        let owner = if allowed.is_ok() { None } else { Some(own) };
+        page(desk, &call, Filter { owner, ..filter }, cursor, limit)
+    });
+    Ok(Outcome::Ask(Ask { action: Action::ManageAll, interaction: Interaction::Forbidden, then }))
+}
+
+fn page(desk: &Desk, call: &Call, filter: Filter, cursor: Option<String>, limit: u32) -> Outcome {
     let page = desk.store.list(filter, cursor, limit);
     let (desk, call) = (desk.clone(), call.clone());
-    Ok(Outcome::later(async move {
+    Outcome::later(async move {
         let page = page.await?;
         let tasks = show(&desk, page.tasks).await?;
         call.reply(&(tasks, page.next.unwrap_or_default()))
-    }))
+    })
 }
 
 /// Tasks with why they wait. The scheduler is asked only about those whose own conditions differ from their strategy's.
@@ -202,17 +246,20 @@ fn by_ids(desk: &Desk, call: &Call, method: &str) -> Result<Outcome, Refusal> {
             unique.push(id);
         }
     }
-    let (scope, now) = (desk.gate().scope(&call.caller), desk.wall());
-    let call = call.clone();
-    Ok(match method {
-        "Cancel" => counted(call, desk.store.cancel(scope, unique, now)),
-        "Retry" => counted(call, desk.store.retry(scope, unique, now)),
-        _ => counted(call, desk.store.discard(scope, unique, now)),
-    })
+    let method = method.to_owned();
+    Ok(within_reach(desk, call, move |desk, call, scope| {
+        let (ids, now) = (unique.clone(), desk.wall());
+        match method.as_str() {
+            "Cancel" => counted(call, desk.store.cancel(scope, ids, now)),
+            "Retry" => counted(call, desk.store.retry(scope, ids, now)),
+            _ => counted(call, desk.store.discard(scope, ids, now)),
+        }
+    }))
 }
 
-fn counted(call: Call, count: impl Future<Output = Result<u32, crate::store::IdsError>> + Send + 'static) -> Outcome {
-    Outcome::later(async move { call.reply(&count.await?) })
+fn counted(call: &Call, count: impl Future<Output = Result<u32, IdsError>> + Send + 'static) -> Coming {
+    let call = call.clone();
+    Box::pin(async move { call.reply(&count.await?) })
 }
 
 fn explain(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
@@ -223,13 +270,15 @@ fn explain(desk: &Desk, call: &Call) -> Result<Outcome, Refusal> {
     let with_history = options.flag("history")?.unwrap_or(false);
     let assume = options.dictionary("assume", "assumption", assume)?.unwrap_or_default();
     options.end()?;
-    let found = desk.store.get(desk.gate().scope(&call.caller), id);
-    let (desk, call) = (desk.clone(), call.clone());
-    Ok(Outcome::later(async move {
-        let task = found.await?;
-        let blocks = ask_why(&desk, task, assume).await?;
-        let history = if with_history { desk.store.history(id).await? } else { Vec::new() };
-        reply_rows(&call, &blocks, &history)
+    Ok(within_reach(desk, call, move |desk, call, scope| {
+        let found = desk.store.get(scope, id);
+        let (desk, call, assume) = (desk.clone(), call.clone(), assume.clone());
+        Box::pin(async move {
+            let task = found.await?;
+            let blocks = ask_why(&desk, task, assume).await?;
+            let history = if with_history { desk.store.history(id).await? } else { Vec::new() };
+            reply_rows(&call, &blocks, &history)
+        })
     }))
 }
 

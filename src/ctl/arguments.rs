@@ -293,10 +293,10 @@ pub(super) struct Hold {
 /// `doctor`
 #[derive(Debug, Args)]
 pub(super) struct Doctor {
-    /// The configuration. Default: the running daemon's, else /etc/ferryd/ferryd.toml.
+    /// The configuration. Default: the running daemon's, else the one that ferryd would read.
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Where tasks are kept. Default: where the running daemon keeps them, else $STATE_DIRECTORY, else /var/lib/ferryd.
+    /// Where tasks are kept. Default: where the running daemon keeps them, else where ferryd would.
     #[arg(long, value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
 }

@@ -26,7 +26,11 @@ impl Holds {
 
     /// Ends those whose time has come, and says which.
     pub(super) fn expire(&mut self, now: Moment) -> Vec<HoldId> {
-        self.0.extract_if(.., |_, held| held.hold.until <= now).map(|(id, _)| id).collect()
+        let over: Vec<HoldId> = self.0.iter().filter(|(_, held)| held.hold.until <= now).map(|(id, _)| *id).collect();
+        for id in &over {
+            self.0.remove(id);
+        }
+        over
     }
 
     /// When the first of them ends by itself.

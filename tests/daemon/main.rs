@@ -1,5 +1,6 @@
 //! The built `ferryd` from start to end: a private bus, real sockets and links, the embedded server as the judge.
 
+mod all_output;
 #[path = "../common/bus.rs"]
 mod bus;
 mod configuration;
@@ -7,10 +8,13 @@ mod ctl;
 mod damage;
 mod device;
 mod hold;
+mod journal;
 mod lifecycle;
 mod link;
+mod manager;
 #[path = "../common/netns.rs"]
 mod netns;
+mod notify;
 mod outcomes;
 mod pause;
 mod rest;
@@ -18,3 +22,4 @@ mod secrets;
 mod servers;
 mod sync_now;
 mod uploads;
+mod visitors;

@@ -8,7 +8,7 @@ use zbus::message::Message;
 use super::super::access::Caller;
 use super::super::call::Effect;
 use super::super::flow::Flow;
-use super::{READS_IN_FLIGHT, Ticket};
+use super::{ASKING, READS_IN_FLIGHT, Ticket};
 
 /// A connection.
 #[derive(Debug, Default)]
@@ -27,6 +27,8 @@ pub(super) struct Client {
     /// Those among them that only wait for the rest to end.
     pub(super) resting: usize,
     pub(super) reads_in_flight: usize,
+    /// Calls that were begun and wait until it is known whether their caller may; not in flight.
+    pub(super) asking: usize,
     pub(super) flow: Flow<Ticket>,
     pub(super) last: u64,
     pub(super) has_turn: bool,
@@ -36,7 +38,7 @@ pub(super) struct Client {
 pub(super) struct Next {
     pub(super) number: u64,
     pub(super) message: Message,
-    pub(super) is_read: bool,
+    pub(super) effect: Effect,
 }
 
 impl Client {
@@ -57,7 +59,7 @@ impl Client {
             Effect::Write | Effect::File => self.copying.is_none(),
             Effect::None => true,
         };
-        its_turn && self.in_flight < share
+        its_turn && self.in_flight < share && self.asking < ASKING
     }
 
     /// What begins next, if anything may.
@@ -66,7 +68,7 @@ impl Client {
             return None;
         }
         if self.a_parked_read_is_due() {
-            return self.parked.pop_front().map(|(number, message)| Next { number, message, is_read: true });
+            return self.parked.pop_front().map(|(number, message)| Next { number, message, effect: Effect::Read });
         }
         while self.the_first_may_begin(share) {
             let (message, effect) = self.waiting.pop_front()?;
@@ -86,7 +88,7 @@ impl Client {
             if effect == Effect::File {
                 self.copying = Some(number);
             }
-            return Some(Next { number, message, is_read });
+            return Some(Next { number, message, effect });
         }
         None
     }

@@ -13,6 +13,8 @@
 //!   waits, up to [`WAITING_CALLS`] calls, [`WAITING_BYTES`] bytes and [`WAITING_FDS`] descriptors; what comes beyond that
 //!   is refused as busy.
 //! - At most [`READS_IN_FLIGHT`] of them are reads, whose answers may be large.
+//! - A call that must ask whether its caller may is not in flight meanwhile and nothing waits for it: what stands behind it
+//!   begins, until [`ASKING`] calls of the connection ask.
 //! - Nothing begins for a connection that does not read its answers ([`Flow`]).
 //! - Connections take turns, one call each.
 
@@ -41,6 +43,8 @@ const REST: Duration = Duration::from_millis(10);
 const RECENTLY: Duration = Duration::from_secs(1);
 /// The most reads among them.
 pub(super) const READS_IN_FLIGHT: usize = 8;
+/// The most calls of one connection that were begun and wait until it is known whether their caller may.
+pub(super) const ASKING: usize = 128;
 /// The most calls of one connection that wait to begin.
 pub(super) const WAITING_CALLS: usize = 4096;
 /// The most bytes of one connection that wait to begin; one call always may.
@@ -59,7 +63,7 @@ pub(super) struct Ticket {
     /// The connection's unique name.
     pub(super) client: Arc<str>,
     number: u64,
-    is_read: bool,
+    effect: Effect,
 }
 
 /// A message to a connection, and the call whose answer it is.
@@ -153,10 +157,10 @@ impl Clients {
             let next = state.next(share);
             self.waiting_bytes -= bytes - state.waiting_bytes;
             self.waiting_fds -= fds - state.waiting_fds;
-            let Some(Next { number, message, is_read }) = next else { continue };
+            let Some(Next { number, message, effect }) = next else { continue };
             let Some(caller) = state.caller.clone() else { continue };
             self.give_turn(&name);
-            return Some((Ticket { client: name, number, is_read }, Call { message, caller }));
+            return Some((Ticket { client: name, number, effect }, Call { message, caller, manages_all: false }));
         }
         None
     }
@@ -171,11 +175,33 @@ impl Clients {
         self.give_turn(&ticket.client);
     }
 
+    /// A call that was begun waits until it is known whether its caller may: nothing waits for it meanwhile.
+    pub(super) fn asks(&mut self, ticket: &Ticket) {
+        let Some(state) = self.known.get_mut(&ticket.client) else { return };
+        state.writing.remove(&ticket.number);
+        state.in_flight -= 1;
+        state.reads_in_flight -= usize::from(ticket.effect == Effect::Read);
+        state.asking += 1;
+        self.give_turn(&ticket.client);
+    }
+
+    /// It is known; the call goes on.
+    pub(super) fn goes_on(&mut self, ticket: &Ticket) {
+        let Some(state) = self.known.get_mut(&ticket.client) else { return };
+        if ticket.effect == Effect::Write {
+            state.writing.insert(ticket.number);
+        }
+        state.in_flight += 1;
+        state.reads_in_flight += usize::from(ticket.effect == Effect::Read);
+        state.asking -= 1;
+        self.give_turn(&ticket.client);
+    }
+
     /// The answer is written, or there is none to write.
     pub(super) fn written(&mut self, ticket: &Ticket, now: Instant) {
         let share = self.share();
         let Some(state) = self.known.get_mut(&ticket.client) else { return };
-        state.reads_in_flight -= usize::from(ticket.is_read);
+        state.reads_in_flight -= usize::from(ticket.effect == Effect::Read);
         if share < IN_FLIGHT && state.in_flight >= share && !state.waiting.is_empty() {
             state.resting += 1;
             self.resting.insert(ticket.client.clone());
@@ -280,6 +306,11 @@ impl Clients {
         !self.turns.is_empty()
     }
 
+    /// Whether a connection is known.
+    pub(super) fn has(&self, client: &str) -> bool {
+        self.known.contains_key(client)
+    }
+
     /// How many connections are known.
     pub(super) fn len(&self) -> usize {
         self.known.len()
@@ -288,7 +319,11 @@ impl Clients {
     /// Connections of which nothing waits and nothing is in flight: they can be forgotten without harm.
     pub(super) fn idle(&self) -> impl Iterator<Item = &Arc<str>> {
         let is_idle = |state: &Client| {
-            state.in_flight == 0 && state.waiting.is_empty() && state.caller.is_some() && state.flow.is_open()
+            state.in_flight == 0
+                && state.asking == 0
+                && state.waiting.is_empty()
+                && state.caller.is_some()
+                && state.flow.is_open()
         };
         self.known.iter().filter(move |(_, state)| is_idle(state)).map(|(name, _)| name)
     }

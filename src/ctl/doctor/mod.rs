@@ -66,15 +66,19 @@ struct Patient {
 impl Patient {
     fn of(asked: &Doctor, bus: &Bus) -> Self {
         let process = bus.running.as_ref().map(|running| running.process.clone()).unwrap_or_default();
-        let state_dir = asked.state_dir.clone().or(process.state_dir);
-        let like_it = DaemonArguments { state_dir, ..DaemonArguments::default() };
+        let like_it = DaemonArguments {
+            bus: BusChoice { session: bus.place == Place::Session, ..BusChoice::default() },
+            config: asked.config.clone().or(process.config),
+            state_dir: asked.state_dir.clone().or(process.state_dir),
+        };
+        let own = |name: &str| std::env::var_os(name);
         let usual = || match bus.place {
             Place::System => Host::local().users.get(USER).map(|uid| User { uid: *uid, gids: None }),
             Place::Session | Place::Address => Some(User::own()),
         };
         Self {
-            config: asked.config.clone().or(process.config),
-            state_dir: like_it.state_dir_in(std::env::var_os("STATE_DIRECTORY").map(PathBuf::from)),
+            config: like_it.config_file_in(own),
+            state_dir: like_it.state_dir_in(own),
             user: bus.running.as_ref().map(|running| running.user.clone()).or_else(usual),
         }
     }

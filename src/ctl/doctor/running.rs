@@ -24,7 +24,7 @@ pub(super) struct Running {
 /// How a process was started, as far as one may see it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Process {
-    /// `--config`
+    /// Its configuration; `None` = the default.
     pub(super) config: Option<PathBuf>,
     /// Where it keeps tasks.
     pub(super) state_dir: Option<PathBuf>,
@@ -57,17 +57,15 @@ fn process(folder: &Path) -> Process {
     let Some(arguments) = fs::read(folder.join("cmdline")).ok().and_then(|text| parse(&text)) else {
         return Process::default();
     };
-    let environment = fs::read(folder.join("environ")).ok();
-    let variable = |name: &str| environment.as_ref().and_then(|text| variable(text, name));
+    let environ = fs::read(folder.join("environ")).ok();
+    let variable = |name: &str| environ.as_ref().and_then(|text| variable(text, name));
     let here = fs::read_link(folder.join("cwd")).unwrap_or_default();
-    let state = variable("STATE_DIRECTORY");
-    let is_told = environment.is_some() || arguments.state_dir.is_some();
+    let is_told = environ.is_some() || arguments.state_dir.is_some();
+    let credentials = || variable("CREDENTIALS_DIRECTORY").map_or(Credentials::None, |dir| Credentials::In(dir.into()));
     Process {
-        state_dir: is_told.then(|| here.join(arguments.state_dir_in(state))),
-        config: arguments.config.map(|file| here.join(file)),
-        credentials: environment
-            .as_ref()
-            .map(|_| variable("CREDENTIALS_DIRECTORY").map_or(Credentials::None, Credentials::In)),
+        config: arguments.config_file_in(variable).map(|file| here.join(file)),
+        state_dir: is_told.then(|| here.join(arguments.state_dir_in(variable))),
+        credentials: environ.as_ref().map(|_| credentials()),
     }
 }
 
@@ -77,10 +75,10 @@ fn parse(cmdline: &[u8]) -> Option<DaemonArguments> {
     DaemonArguments::try_parse_from(parts.map(OsStr::from_bytes)).ok()
 }
 
-fn variable(environ: &[u8], name: &str) -> Option<PathBuf> {
+fn variable(environ: &[u8], name: &str) -> Option<OsString> {
     let mut entries = environ.split(|byte| *byte == 0);
     let value = entries.find_map(|entry| entry.strip_prefix(name.as_bytes())?.strip_prefix(b"="))?;
-    Some(PathBuf::from(OsString::from_vec(value.to_vec())))
+    Some(OsString::from_vec(value.to_vec()))
 }
 
 #[cfg(test)]
@@ -107,6 +105,8 @@ mod tests {
             credentials: Some(credentials),
         };
         assert_eq!(whole, expected);
+        let of_user = seen(b"ferryd\0--session\0", Some(b"HOME=/home/me\0"));
+        assert_eq!(of_user.state_dir, Some("/home/me/.local/state/ferryd".into()));
         let plain = seen(b"ferryd\0", Some(b"HOME=/\0"));
         let expected =
             Process { config: None, state_dir: Some("/var/lib/ferryd".into()), credentials: Some(Credentials::None) };
