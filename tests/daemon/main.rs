@@ -7,6 +7,7 @@ mod configuration;
 mod ctl;
 mod damage;
 mod device;
+mod doctor;
 mod hold;
 mod journal;
 mod lifecycle;
