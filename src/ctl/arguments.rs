@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
@@ -10,7 +11,7 @@ use zbus::Variant;
 use super::exit;
 use super::time::When;
 use crate::daemon::BusChoice;
-use crate::model::{Original, Quality, State};
+use crate::model::{Original, Quality, State, Waiver};
 
 /// Controls ferryd: hands it work, shows what waits and why.
 ///
@@ -73,6 +74,13 @@ pub(super) enum Command {
         #[arg(long, value_name = "NAME")]
         strategy: Option<String>,
     },
+    /// Send now what waits for a time; what waits for a condition too if that is overridden.
+    Sync(Sync),
+    /// Run a command while nothing starts.
+    ///
+    /// The hold is taken first. It lasts as long as the command and what it starts keep the inherited descriptor open, and
+    /// no longer than ferryd's limits.hold_time. ferryctl becomes the command: its exit status and signals are its own.
+    Hold(Hold),
     /// Show what changes, as it happens, until interrupted.
     Watch {
         /// Everybody's tasks, not only one's own.
@@ -81,6 +89,10 @@ pub(super) enum Command {
     },
     /// Have ferryd read its configuration anew.
     Reload,
+    /// Look for what is wrong with ferryd and all that it needs, and say how to mend it.
+    ///
+    /// It changes nothing, sends no credential to a server and shows none. Some things only root may see.
+    Doctor(Doctor),
     /// Show Ferry's main job for real: programs hand work and photos over offline, ferryd is killed while requests are in
     /// flight and in the middle of an upload, and the server's log is compared with what was handed over.
     #[cfg(feature = "tools")]
@@ -254,6 +266,41 @@ pub(super) struct Put {
     pub(super) wait: bool,
 }
 
+/// `sync`
+#[derive(Debug, Args)]
+pub(super) struct Sync {
+    /// Only of this strategy.
+    pub(super) strategy: Option<String>,
+    /// Let these tasks go although this holds, until each has ended; may be repeated.
+    #[arg(long = "override", value_name = "REASON", value_parser = PossibleValuesParser::new(Waiver::ALL.iter().map(|waiver| waiver.as_str())))]
+    pub(super) overridden: Vec<String>,
+    /// Everybody's tasks, not only one's own.
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// `hold`
+#[derive(Debug, Args)]
+pub(super) struct Hold {
+    /// What explain shows to whoever asks why nothing goes. Default: the command line.
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+    /// The command to run and its arguments.
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(super) command: Vec<OsString>,
+}
+
+/// `doctor`
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// The configuration. Default: the running daemon's, else the one that ferryd would read.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Where tasks are kept. Default: where the running daemon keeps them, else where ferryd would.
+    #[arg(long, value_name = "DIR")]
+    pub(super) state_dir: Option<PathBuf>,
+}
+
 /// Some tasks, or all failed ones.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -303,76 +350,4 @@ fn assumption(text: &str) -> Result<(String, Assumed), String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    fn parse(line: &str) -> Result<Arguments, clap::Error> {
-        Arguments::try_parse_from(line.split_whitespace())
-    }
-
-    #[test]
-    fn the_definition_holds_together() {
-        Arguments::command().debug_assert();
-    }
-
-    #[test]
-    fn lines_that_make_sense_are_taken() {
-        for line in [
-            "ferryctl status",
-            "ferryctl --session status --json",
-            "ferryctl list --state failed --state pending --tag a --owner root --limit 0",
-            "ferryctl explain ID --history --assume connected=true --assume type=wifi --assume battery_percent=12.5",
-            "ferryctl enqueue metadata {} --key k --on-existing keep --expires 2h --charging --min-battery 30",
-            "ferryctl enqueue metadata --charging=false -",
-            "ferryctl enqueue metadata --lines --request-id run --retry --wait",
-            "ferryctl put a.jpg b --strategy photo --key k --charging --request-id r --wait",
-            "ferryctl put a.jpg --name b.jpg --metadata {} --quality balanced --original later --max-edge 4000 --record notes/a/b/photo",
-            "ferryctl retry --all",
-            "ferryctl pause --strategy photo --until 2026-05-01T12:00:00Z",
-        ] {
-            assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
-        }
-    }
-
-    #[test]
-    fn lines_that_do_not_are_refused_as_usage() {
-        for line in [
-            "ferryctl",
-            "ferryctl sync",
-            "ferryctl --system --session status",
-            "ferryctl list --state lost",
-            "ferryctl list --owner nobody-by-this-name",
-            "ferryctl explain",
-            "ferryctl explain ID --assume weather=fine",
-            "ferryctl explain ID --assume connected=maybe",
-            "ferryctl enqueue metadata {} --lines",
-            "ferryctl enqueue metadata {} --retry",
-            "ferryctl enqueue metadata {} --expires tomorrow",
-            "ferryctl enqueue metadata {} --min-battery 20",
-            "ferryctl enqueue metadata {} --on-existing keep",
-            "ferryctl put",
-            "ferryctl put a.jpg --metadata []",
-            "ferryctl put a.jpg --record notes/7",
-            "ferryctl put a.jpg --quality best",
-            "ferryctl put a.jpg --max-edge 0",
-            "ferryctl put a.jpg --expires tomorrow",
-            "ferryctl cancel",
-            "ferryctl retry",
-            "ferryctl retry ID --all",
-            "ferryctl completions tcsh",
-        ] {
-            assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
-        }
-    }
-
-    #[test]
-    fn charging_is_true_alone_and_takes_no_word_behind_it() {
-        let Ok(Arguments { command: Command::Enqueue(enqueue), .. }) = parse("ferryctl enqueue metadata --charging {}")
-        else {
-            panic!("refused");
-        };
-        assert_eq!((enqueue.common.charging, enqueue.payload.as_deref()), (Some(true), Some("{}")));
-    }
-}
+mod tests;

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
 use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use zbus::message::{Flags, Type};
 use zbus::{Connection, DynamicType, Message, MessageStream, Variant, connection};
 
 use super::exit::{Exit, Failure, NOT_RUNNING};
-use super::wire::{Dictionary, arguments};
+use super::wire::{Dictionary, arguments, unreadable};
 use crate::daemon::BusChoice;
 
 /// The daemon's bus name, the beginning of its interfaces' names.
@@ -88,16 +89,27 @@ impl Client {
     }
 
     /// Whether the bus knows the daemon: it is there or can be started.
-    async fn is_known(&mut self) -> Result<bool, Failure> {
+    pub(crate) async fn is_known(&mut self) -> Result<bool, Failure> {
         if self.find_owner().await?.is_some() {
             return Ok(true);
         }
-        let names = self.bus_call("ListActivatableNames", &()).await?;
-        Ok(names.first().and_then(Value::as_array).is_some_and(|names| names.contains(&Value::from(NAME))))
+        self.is_startable(NAME).await
     }
 
-    async fn find_owner(&mut self) -> Result<Option<String>, Failure> {
-        match self.bus_call("GetNameOwner", &NAME).await {
+    /// Whether the bus can start who has this name.
+    pub(crate) async fn is_startable(&mut self, name: &str) -> Result<bool, Failure> {
+        let names = self.bus_call("ListActivatableNames", &()).await?;
+        Ok(names.first().and_then(Value::as_array).is_some_and(|names| names.contains(&Value::from(name))))
+    }
+
+    /// The unique name of the daemon, if it is there.
+    pub(crate) async fn find_owner(&mut self) -> Result<Option<String>, Failure> {
+        self.owner_of(NAME).await
+    }
+
+    /// The unique name of who has this name, if anybody.
+    pub(crate) async fn owner_of(&mut self, name: &str) -> Result<Option<String>, Failure> {
+        match self.bus_call("GetNameOwner", &name).await {
             Ok(arguments) => Ok(first(arguments).as_str().map(str::to_owned)),
             Err(failure) if failure.is_loss() => Ok(None),
             Err(failure) => Err(failure),
@@ -162,22 +174,54 @@ impl Client {
     where
         B: serde::Serialize + DynamicType,
     {
-        let call = Message::method_call(path, member).destination(NAME).interface(interface);
-        self.answered(call.with_flags(Flags::ALLOW_INTERACTIVE_AUTH).build(body)?).await
+        self.answered(to_daemon(path, interface, member, body)?).await
     }
 
-    /// All properties of one interface.
+    /// Holds everything back: nothing starts until every copy of the descriptor is closed.
+    pub(crate) async fn hold(&mut self, reason: &str) -> Result<OwnedFd, Failure> {
+        let answer = self.answer_to(to_daemon(ROOT, &format!("{NAME}.Manager"), "Hold", &reason)?).await?;
+        let descriptor: zbus::OwnedFd = answer.body().deserialize().map_err(unreadable)?;
+        Ok(descriptor.into())
+    }
+
+    /// All properties of one interface of an object of the daemon.
     pub(crate) async fn properties(&mut self, path: &str, interface: &str) -> Result<Dictionary, Failure> {
-        let arguments = self.call_at(path, "org.freedesktop.DBus.Properties", "GetAll", &interface).await?;
-        Ok(Dictionary::of(first(arguments)))
+        self.properties_of(NAME, path, interface).await
     }
 
-    async fn bus_call<B>(&mut self, member: &str, body: &B) -> Result<Vec<Value>, Failure>
+    /// Calls a method of the bus itself.
+    pub(crate) async fn bus_call<B>(&mut self, member: &str, body: &B) -> Result<Vec<Value>, Failure>
     where
         B: serde::Serialize + DynamicType,
     {
-        let call = Message::method_call(BUS_PATH, member).destination(BUS_NAME).interface(BUS_NAME);
+        self.ask(BUS_NAME, BUS_PATH, BUS_NAME, member, body).await
+    }
+
+    /// Calls a method of anybody on the bus. No person is asked whether it is allowed.
+    pub(crate) async fn ask<B>(
+        &mut self,
+        whom: &str,
+        path: &str,
+        interface: &str,
+        member: &str,
+        body: &B,
+    ) -> Result<Vec<Value>, Failure>
+    where
+        B: serde::Serialize + DynamicType,
+    {
+        let call = Message::method_call(path, member).destination(whom).interface(interface);
         self.answered(call.build(body)?).await
+    }
+
+    /// All properties of one interface of anybody on the bus.
+    pub(crate) async fn properties_of(
+        &mut self,
+        whom: &str,
+        path: &str,
+        interface: &str,
+    ) -> Result<Dictionary, Failure> {
+        let arguments = self.ask(whom, path, "org.freedesktop.DBus.Properties", "GetAll", &interface).await?;
+        Ok(Dictionary::of(first(arguments)))
     }
 
     /// Sends a call of `Tasks` to the daemon of this unique name without waiting: its [`News::Answer`] bears the number
@@ -193,15 +237,23 @@ impl Client {
     }
 
     async fn answered(&mut self, call: Message) -> Result<Vec<Value>, Failure> {
+        arguments(&self.answer_to(call).await?)
+    }
+
+    /// The whole answer to a call; what comes in before it is kept for [`next`](Self::next).
+    async fn answer_to(&mut self, call: Message) -> Result<Message, Failure> {
         self.connection.send(&call).await?;
-        let serial = call.primary_header().serial_num();
+        let serial = Some(call.primary_header().serial_num());
         let answer = async {
             loop {
-                let news = self.receive().await?;
-                if !matches!(&news, News::Answer { serial: of, .. } if *of == serial) {
-                    self.backlog.push_back(news);
-                } else if let News::Answer { result, .. } = news {
-                    return result;
+                let message = self.message().await?;
+                if message.header().reply_serial() != serial {
+                    let news = self.news(&message);
+                    self.backlog.extend(news);
+                } else if message.message_type() == Type::Error {
+                    return Err(failure(&message));
+                } else {
+                    return Ok(message);
                 }
             }
         };
@@ -212,22 +264,27 @@ impl Client {
 
     /// The next news, in the order in which they came; waits for it.
     pub(crate) async fn next(&mut self) -> Result<News, Failure> {
-        match self.backlog.pop_front() {
-            Some(news) => Ok(news),
-            None => self.receive().await,
+        if let Some(news) = self.backlog.pop_front() {
+            return Ok(news);
+        }
+        loop {
+            let message = self.message().await?;
+            if let Some(news) = self.news(&message) {
+                return Ok(news);
+            }
         }
     }
 
-    async fn receive(&mut self) -> Result<News, Failure> {
+    /// The next message that is no call; calls are answered.
+    async fn message(&mut self) -> Result<Message, Failure> {
         loop {
             let message = poll_fn(|context| Pin::new(&mut self.inbox).poll_next(context)).await;
             let gone = || Failure::said(Exit::Unreachable, "the bus closed the connection");
             let message = message.ok_or_else(gone)??;
-            if message.message_type() == Type::MethodCall {
-                self.answer(&message);
-            } else if let Some(news) = self.news(&message) {
-                return Ok(news);
+            if message.message_type() != Type::MethodCall {
+                return Ok(message);
             }
+            self.answer(&message);
         }
     }
 
@@ -283,6 +340,15 @@ impl Client {
 /// The first of some arguments.
 pub(crate) fn first(arguments: Vec<Value>) -> Value {
     arguments.into_iter().next().unwrap_or_default()
+}
+
+/// A call of the daemon, which may ask a person whether it is allowed.
+fn to_daemon<B>(path: &str, interface: &str, member: &str, body: &B) -> zbus::Result<Message>
+where
+    B: serde::Serialize + DynamicType,
+{
+    let call = Message::method_call(path, member).destination(NAME).interface(interface);
+    call.with_flags(Flags::ALLOW_INTERACTIVE_AUTH).build(body)
 }
 
 fn failure(message: &Message) -> Failure {

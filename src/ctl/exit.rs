@@ -29,7 +29,7 @@ exits! {
     /// All went well.
     Ok = 0, "all went well";
     /// Anything that is not named below.
-    Failed = 1, "it failed, as said on standard error";
+    Failed = 1, "it failed, as said on standard error; doctor found a problem";
     /// The command line is wrong.
     Usage = 2, "the command line is wrong";
     /// No such task or strategy.
@@ -42,11 +42,15 @@ exits! {
     Refused = 6, "refused: invalid, too large, in conflict, or the queue or disk is full";
     /// `--wait`: not done.
     TaskFailed = 7, "enqueue or put --wait: at least one task ended without being done";
+    /// `hold`: the command is there but cannot be run.
+    NotRunnable = 126, "hold: the command cannot be run";
+    /// `hold`: nothing to run.
+    NoCommand = 127, "hold: there is no such command; otherwise hold ends as its command does";
 }
 
 /// The codes as a table for `--help`.
 pub(crate) fn help() -> String {
-    let row = |exit: &Exit| format!("  {}  {}", exit.code(), exit.meaning());
+    let row = |exit: &Exit| format!("{:>5}  {}", exit.code(), exit.meaning());
     format!("Exit codes:\n{}", Exit::ALL.iter().map(row).collect::<Vec<_>>().join("\n"))
 }
 
@@ -80,7 +84,6 @@ impl Failure {
     }
 
     /// What there is to say.
-    #[cfg(feature = "tools")]
     pub(crate) fn words(&self) -> &str {
         match self {
             Self::Said { words, .. } => words,
@@ -139,9 +142,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn codes_ascend_from_zero() {
+    fn codes_ascend_from_zero_and_those_of_a_command_are_the_shells() {
         let codes: Vec<_> = Exit::ALL.iter().map(|exit| exit.code()).collect();
-        assert_eq!(codes, (0..8).collect::<Vec<_>>());
+        assert_eq!(codes, (0..8).chain([126, 127]).collect::<Vec<_>>());
     }
 
     #[test]

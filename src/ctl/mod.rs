@@ -3,6 +3,7 @@
 mod arguments;
 pub(crate) mod client;
 mod commands;
+mod doctor;
 pub(crate) mod exit;
 mod render;
 mod time;
@@ -49,14 +50,20 @@ fn perform(arguments: Arguments, printer: &mut Printer<'_>) -> Result<(), Failur
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::said(Exit::Failed, format!("starting: {error}")))?;
-    runtime.block_on(async {
+    let result = runtime.block_on(async {
         #[cfg(feature = "tools")]
         if let Command::Demo { photos } = &arguments.command {
             return commands::demo(photos.as_deref(), printer).await;
         }
+        if let Command::Doctor(asked) = &arguments.command {
+            return doctor::doctor(&arguments.bus, asked, printer).await;
+        }
         let mut client = Client::connect(&arguments.bus).await?;
         commands::perform(arguments.command, &mut client, printer).await
-    })
+    });
+    // A name that is being resolved, or a file system that does not answer, must not hold up the end.
+    runtime.shutdown_background();
+    result
 }
 
 #[cfg(test)]

@@ -279,6 +279,29 @@ pub(super) struct CountView {
     pub(super) count: u64,
 }
 
+/// How a check of `doctor` went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Verdict {
+    /// As it should be.
+    Ok,
+    /// It works, or will by itself; not all of it.
+    Warning,
+    /// It does not work.
+    Problem,
+    /// Not to be seen, most often by this user.
+    Unknown,
+}
+
+/// A line of `doctor`.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct CheckView {
+    pub(super) check: &'static str,
+    pub(super) verdict: Verdict,
+    pub(super) words: String,
+    pub(super) mend: Option<String>,
+}
+
 /// A line of `watch`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]

@@ -11,9 +11,13 @@ pub(crate) fn arguments(message: &Message) -> Result<Vec<Value>, Failure> {
     if body.is_empty() {
         return Ok(Vec::new());
     }
-    let rubbish = |error: zbus::Error| Failure::said(Exit::Failed, format!("ferryd's answer cannot be read: {error}"));
-    let structure: Structure<'_> = body.deserialize().map_err(rubbish)?;
+    let structure: Structure<'_> = body.deserialize().map_err(unreadable)?;
     Ok(structure.fields().iter().map(json).collect())
+}
+
+/// An answer is not what the contract says.
+pub(crate) fn unreadable(error: zbus::Error) -> Failure {
+    Failure::said(Exit::Failed, format!("ferryd's answer cannot be read: {error}"))
 }
 
 fn json(variant: &Variant<'_>) -> Value {

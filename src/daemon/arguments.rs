@@ -23,7 +23,7 @@ pub struct BusChoice {
 }
 
 /// Carries sync work of apps to their servers: the daemon. Without a choice of bus it serves on the system bus.
-#[derive(Debug, Clone, PartialEq, Eq, Parser)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Parser)]
 #[command(name = "ferryd", version, about)]
 pub struct DaemonArguments {
     /// Where to serve.
@@ -48,15 +48,25 @@ impl DaemonArguments {
         }
     }
 
-    /// The configuration's file, `None` for the default one. A user's may come and go: ask before each reading.
     pub(super) fn config_file(&self) -> Option<PathBuf> {
-        let of_user = || self.of_user("XDG_CONFIG_HOME", ".config", |name| std::env::var_os(name));
-        self.config.clone().or_else(|| of_user().map(|folder| folder.join("ferryd.toml")).filter(|file| file.exists()))
+        self.config_file_in(|name| std::env::var_os(name))
     }
 
     pub(super) fn state_dir(&self) -> PathBuf {
-        let given = self.state_dir.clone().or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from));
-        let of_user = || self.of_user("XDG_STATE_HOME", ".local/state", |name| std::env::var_os(name));
+        self.state_dir_in(|name| std::env::var_os(name))
+    }
+
+    /// The configuration's file in this environment, `None` for the default one. A user's may come and go: ask before each
+    /// reading.
+    pub fn config_file_in(&self, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        let of_user = || self.of_user("XDG_CONFIG_HOME", ".config", environment);
+        self.config.clone().or_else(|| of_user().map(|folder| folder.join("ferryd.toml")).filter(|file| file.exists()))
+    }
+
+    /// Where tasks are kept in this environment.
+    pub fn state_dir_in(&self, environment: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+        let given = self.state_dir.clone().or_else(|| environment("STATE_DIRECTORY").map(PathBuf::from));
+        let of_user = || self.of_user("XDG_STATE_HOME", ".local/state", environment);
         given.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/ferryd"))
     }
 

@@ -109,6 +109,15 @@ impl Client {
         self.proxy.as_ref().unwrap_or(&self.url).host_str().unwrap_or_default()
     }
 
+    /// Whether a request made now would carry a credential. The error names its file and what is wrong with it, never what
+    /// is in it.
+    pub fn has_credential(&self) -> Result<bool, String> {
+        match &self.secret {
+            Some(secret) => Ok(secret.header()?.is_some()),
+            None => Ok(false),
+        }
+    }
+
     /// The place of this URL, absolute or relative to the backend's; the error says why no request may go there.
     pub fn place(&self, url: &str) -> Result<Place, String> {
         Place::of(&self.url, &self.url, url)

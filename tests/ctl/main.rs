@@ -3,6 +3,7 @@
 #[path = "../common/bus.rs"]
 mod bus;
 mod daemon;
+mod hold;
 mod put;
 #[path = "../common/ready.rs"]
 mod ready;
@@ -213,6 +214,24 @@ fn what_is_shown_comes_from_the_daemons_properties_and_answers() {
     assert!(
         stand_in.events().iter().any(|event| event.starts_with("/strategies/photoPause") && event.contains("until"))
     );
+}
+
+#[test]
+fn syncing_says_what_the_contract_has_words_for() {
+    let stand_in = StandIn::live(&[Life::LONG]);
+    let quiet = (String::new(), String::new(), 0);
+    assert_eq!(said(&stand_in.ferryctl("sync")), quiet);
+    assert_eq!(said(&stand_in.ferryctl("sync photo_upload --override metered --override budget")), quiet);
+    let calls: Vec<_> = stand_in.events().into_iter().filter(|event| event.starts_with("SyncNow")).collect();
+    assert!(calls[0].contains("\"\"") && !calls[0].contains("override"), "{}", calls[0]);
+    assert!(
+        ["photo_upload", "override", "metered", "budget"].iter().all(|word| calls[1].contains(word)),
+        "{}",
+        calls[1]
+    );
+    let refused = |words: &str, code| (String::new(), format!("ferryctl: {words}\n"), code);
+    assert_eq!(said(&stand_in.ferryctl("sync --all")), refused("user 7 is no admin", 5));
+    assert_eq!(said(&stand_in.ferryctl("sync nothing")), refused("there is no strategy \"nothing\"", 3));
 }
 
 #[test]

@@ -269,6 +269,19 @@ impl Daemon {
             "Reload" => {
                 bus.reply_error(header, "org.ferryd.Ferry1.Error.InvalidArgument", &"f.toml:3: limits.x: no").await
             }
+            "SyncNow" if body.deserialize::<(&str, Options<'_>)>()?.1.contains_key("all") => {
+                bus.reply_error(header, "org.ferryd.Ferry1.Error.NotAuthorized", &"user 7 is no admin").await
+            }
+            "Hold" => {
+                let (mut held, descriptor) = std::io::pipe().expect("a pipe");
+                bus.reply(header, &zbus::Fd::from(std::os::fd::OwnedFd::from(descriptor))).await?;
+                let memory = self.memory.clone();
+                std::thread::spawn(move || {
+                    held.read_to_end(&mut Vec::new()).expect("readable");
+                    memory.lock().expect("no panic").events.push("the hold is over".to_owned());
+                });
+                Ok(())
+            }
             "Pause" | "Resume" if header.path().expect("a path").as_str() == ROOT => {
                 bus.reply_error(header, "org.ferryd.Ferry1.Error.NotAuthorized", &"user 7 is no admin").await
             }

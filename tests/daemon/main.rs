@@ -4,8 +4,10 @@ mod all_output;
 #[path = "../common/bus.rs"]
 mod bus;
 mod configuration;
+mod ctl;
 mod damage;
 mod device;
+mod doctor;
 mod hold;
 mod journal;
 mod lifecycle;

@@ -2,6 +2,7 @@
 
 mod control;
 mod enqueue;
+mod hold;
 mod lines;
 mod put;
 mod status;
@@ -33,8 +34,12 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Discard(ids) => tasks::change_failed(client, printer, tasks::Change::Discard, ids).await,
         Command::Pause { strategy, until } => control::pause(client, printer, strategy, until).await,
         Command::Resume { strategy } => control::resume(client, strategy).await,
+        Command::Sync(sync) => control::sync(client, &sync).await,
+        Command::Hold(hold) => Err(hold::hold(client, &hold).await),
         Command::Watch { all } => watch::watch(client, printer, all).await,
         Command::Reload => control::reload(client).await,
+        // It looks for the daemon itself.
+        Command::Doctor(_) => Ok(()),
         #[cfg(feature = "tools")]
         Command::Demo { photos } => demo(photos.as_deref(), printer).await,
         Command::Completions { shell } => completions(shell, printer),

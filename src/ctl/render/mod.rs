@@ -2,6 +2,7 @@
 //! what goes on or wrong on standard error.
 
 mod bars;
+mod doctor;
 mod explain;
 mod palette;
 mod status;
@@ -17,7 +18,9 @@ pub(super) use bars::Bars;
 pub(super) use palette::Palette;
 
 use super::exit::{Exit, Failure};
-use super::views::{CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView};
+use super::views::{
+    CheckView, CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView,
+};
 use crate::model::WallTime;
 
 /// For whom to write.
@@ -158,6 +161,11 @@ impl<'a> Printer<'a> {
         self.write(view, text)
     }
 
+    pub(super) fn check(&mut self, view: &CheckView) -> Result<(), Failure> {
+        let text = |printer: &Self| doctor::text(view, printer.palette);
+        self.write(view, text)
+    }
+
     pub(super) fn watch(&mut self, view: &WatchView) -> Result<(), Failure> {
         let text = |printer: &Self| watch::text(view, printer.palette);
         self.write(view, text)
@@ -180,7 +188,7 @@ impl<'a> Printer<'a> {
 }
 
 /// Bytes as people read them.
-fn size(bytes: u64) -> String {
+pub(super) fn size(bytes: u64) -> String {
     let units = [("GB", 1_000_000_000), ("MB", 1_000_000), ("kB", 1_000)];
     match units.into_iter().find(|(_, unit)| bytes >= *unit) {
         Some((name, unit)) => format!("{}.{} {name}", bytes / unit, bytes % unit * 10 / unit),

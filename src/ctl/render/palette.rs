@@ -16,6 +16,7 @@ pub(super) enum Ink {
     Head,
     Good,
     Bad,
+    Doubtful,
     Busy,
     Faint,
 }
@@ -38,6 +39,7 @@ impl Ink {
             Self::Head => "1",
             Self::Good => "32",
             Self::Bad => "31",
+            Self::Doubtful => "33",
             Self::Busy => "36",
             Self::Faint => "2",
         }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ctl::views::NetworkView;
+use crate::ctl::views::{NetworkView, Verdict};
 use crate::ctl::wire::Dictionary;
 
 const NOW: u64 = 1_777_636_800_000_000; // 2026-05-01T12:00:00Z
@@ -69,6 +69,12 @@ fn explanation() -> ExplainView {
     ExplainView::of(&task("pending"), &rows, true)
 }
 
+fn unfit() -> CheckView {
+    let words = "/var/lib/ferryd has mode 0755: it is open to others than ferryd".to_owned();
+    let mend = Some("sudo chmod 0700 /var/lib/ferryd".to_owned());
+    CheckView { check: "state", verdict: Verdict::Problem, words, mend }
+}
+
 /// A view of every shape as JSON, to be found in the reference.
 pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
     let detail =
@@ -102,6 +108,7 @@ pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
             "end of a file",
             json(&|printer| printer.end(&EndView { id: id(), state: "done".into(), error: None, file: Some(file()) })),
         ),
+        ("doctor", json(&|printer| printer.check(&unfit()))),
         (
             "progress",
             watched(WatchView::Progress {
@@ -285,6 +292,16 @@ fn refused_lines_are_told_on_standard_error_and_in_json_on_standard_output() {
     assert_eq!((out.as_slice(), err.as_slice()), (&b""[..], &b"ferryctl: line 7: the queue is full\n"[..]));
     let json = printed(Form::Json, |printer| printer.enqueued(&view));
     assert_eq!(json, "{\"line\":7,\"error\":\"the queue is full\"}\n");
+}
+
+#[test]
+fn a_finding_is_a_line_and_how_to_mend_it_another() {
+    let text = "problem  state       /var/lib/ferryd has mode 0755: it is open to others than ferryd\n                     \
+                mend: sudo chmod 0700 /var/lib/ferryd\n";
+    assert_eq!(printed(Form::Text, |printer| printer.check(&unfit())), text);
+    let fit = CheckView { check: "clock", verdict: Verdict::Ok, words: "set".to_owned(), mend: None };
+    assert_eq!(printed(Form::Text, |printer| printer.check(&fit)), "ok       clock       set\n");
+    assert!(doctor::text(&fit, Palette::Colours).starts_with("\u{1b}[32mok     \u{1b}[0m  clock"));
 }
 
 #[test]
