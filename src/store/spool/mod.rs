@@ -21,7 +21,7 @@ use std::sync::{Arc, Weak};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-pub(super) use held::Held;
+pub(super) use held::{Held, Portion};
 
 use super::error::{EnqueueError, SpoolError, StoreError};
 use super::operation::{Operation as _, job};
@@ -52,6 +52,8 @@ pub(super) struct Incoming {
     pub(super) owner: Owner,
     pub(super) app: String,
     pub(super) request_id: Option<String>,
+    /// The key whose pending tasks go when it comes.
+    pub(super) replaces: Option<String>,
 }
 
 /// A file that lies in the spool and holds its share of the quota. Dropped before it is somebody's, it is removed.
