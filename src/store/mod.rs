@@ -35,6 +35,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, SpoolError, StoreError};
+pub use spool::read_for_another;
 
 use crate::model::{
     BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, OnExisting, Owner, Page, Payload, Quotas,

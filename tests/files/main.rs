@@ -6,6 +6,8 @@ mod bus;
 #[path = "../daemon/device.rs"]
 #[expect(dead_code, reason = "shared with tests/daemon")]
 mod device;
+mod hanging;
+mod mounts;
 #[path = "../common/netns.rs"]
 mod netns;
 

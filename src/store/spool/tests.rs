@@ -203,8 +203,9 @@ fn a_sparse_terabyte_is_refused_at_once_by_quota_and_by_disk() {
 /// What becomes of a copy of `file` during which something happens.
 fn copied_while(file: &File, change: impl FnOnce(&File)) -> Result<[u8; 32], SpoolError> {
     let dir = tempfile::tempdir().unwrap();
-    let before = copy::check(file.as_fd()).unwrap();
-    copy::copy(file.as_fd(), &before, &dir.path().join("copy"), || change(file))
+    let mut source = Source::of(file.try_clone().unwrap().into()).unwrap();
+    let before = source.looks().unwrap();
+    copy::copy(&mut source, &before, &dir.path().join("copy"), || change(file))
 }
 
 #[test]
