@@ -10,6 +10,7 @@ mod hanging;
 mod mounts;
 #[path = "../common/netns.rs"]
 mod netns;
+mod reflink;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -28,15 +28,25 @@ pub(super) fn copy(
 ) -> Result<[u8; 32], SpoolError> {
     let mut copy = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(to).map_err(writing)?;
     let size = before.size;
-    take_space(&copy, size)?;
+    let is_shared = share(from, &copy, size);
+    if !is_shared {
+        take_space(&copy, size)?;
+    }
     midway();
-    fill(from, &copy, size)?;
+    if !is_shared {
+        fill(from, &copy, size)?;
+    }
     compare(from, before)?;
     let sha256 = hash(&mut copy, size)?;
     copy.sync_all().map_err(writing)?;
     let folder = to.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(writing)?;
     Ok(sha256)
+}
+
+/// Whether the copy has the file's own blocks now, which takes no space. Those of both change apart.
+fn share(from: &Source, copy: &File, size: u64) -> bool {
+    size > 0 && from.here().is_some_and(|from| rustix::fs::ioctl_ficlone(copy, from).is_ok())
 }
 
 /// Looks first: a file system that is asked for more than it has may give all of it before it says no.
@@ -56,13 +66,10 @@ fn take_space(copy: &File, size: u64) -> Result<(), SpoolError> {
 
 /// Copies from offset 0, and leaves the offset of `from` to its owner.
 fn fill(from: &mut Source, copy: &File, size: u64) -> Result<(), SpoolError> {
-    let mut at = 0;
-    if let Some(from) = from.here() {
-        if size > 0 && rustix::fs::ioctl_ficlone(copy, from).is_ok() {
-            return Ok(());
-        }
-        at = fill_in_the_kernel(from, copy, size)?;
-    }
+    let at = match from.here() {
+        Some(from) => fill_in_the_kernel(from, copy, size)?,
+        None => 0,
+    };
     fill_by_hand(from, copy, at, size)
 }
 
