@@ -5,4 +5,5 @@ mod cuts;
 mod files;
 mod kills;
 mod real_server;
+mod relay;
 mod turns;
