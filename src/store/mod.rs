@@ -37,10 +37,11 @@ use std::time::Duration;
 pub use error::{
     BringForwardError, EnqueueError, Holder, IdsError, OpenError, Quota, ReadError, SpoolError, StoreError,
 };
+pub use spool::read_for_another;
 
 use crate::model::{
-    BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, Owner, Page, Payload, Quotas, Settlement,
-    StoreNews, StrategyName, Task, TaskId, Waivers, WallTime,
+    BackendName, Claimed, Enqueued, Filter, HistoryEntry, LaneId, NewTask, OnExisting, Owner, Page, Payload, Quotas,
+    Settlement, StoreNews, StrategyName, Task, TaskId, Waivers, WallTime,
 };
 use operation::{Job, Operation, ask};
 use ops::bring_forward::{BringForward, Place};
@@ -246,8 +247,9 @@ impl Store {
         task: &NewTask,
         file: OwnedFd,
     ) -> impl Future<Output = Result<Spooled, SpoolError>> + Send + use<> {
-        let NewTask { id, owner, app, request_id, .. } = task;
-        let incoming = Incoming { id: *id, owner: *owner, app: app.clone(), request_id: request_id.clone() };
+        let NewTask { id, owner, app, request_id, key, on_existing, .. } = task;
+        let replaces = key.clone().filter(|_| *on_existing == OnExisting::Replace);
+        let incoming = Incoming { id: *id, owner: *owner, app: app.clone(), request_id: request_id.clone(), replaces };
         self.spool.take(incoming, file, &self.threads)
     }
 

@@ -1,6 +1,6 @@
 //! What tasks count for.
 
-use std::ops::{AddAssign, Sub};
+use std::ops::{AddAssign, Sub, SubAssign};
 
 use super::row::{Phase, Row};
 
@@ -79,6 +79,20 @@ impl Sub for Tally {
 pub(super) struct Usage {
     pub(super) tasks: i64,
     pub(super) bytes: i64,
+}
+
+impl Usage {
+    /// The lesser of each.
+    pub(super) fn min(self, other: Self) -> Self {
+        Self { tasks: self.tasks.min(other.tasks), bytes: self.bytes.min(other.bytes) }
+    }
+}
+
+impl SubAssign for Usage {
+    fn sub_assign(&mut self, other: Self) {
+        self.tasks -= other.tasks;
+        self.bytes = self.bytes.saturating_sub(other.bytes);
+    }
 }
 
 impl AddAssign for Usage {

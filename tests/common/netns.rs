@@ -11,7 +11,7 @@ use std::thread;
 
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
-/// Set to `1` to let tests that need namespaces pass without being run where there are none.
+/// Set to `1` to let tests that need namespaces or mounts pass without being run where there are none.
 const UNPRIVILEGED: &str = "FERRY_TEST_UNPRIVILEGED";
 
 /// Set in a test that runs itself again as root of a user namespace.
@@ -31,13 +31,17 @@ pub(crate) fn require() -> bool {
         assert!(status.success(), "the test failed in a user namespace: {status}");
         return false;
     }
+    not_run(&format!("no network namespaces ({error}); be root or allow user ones"));
+    false
+}
+
+/// Says that the test cannot be run here, and why not. Panics unless it is known that there are such tests here.
+pub(crate) fn not_run(why: &str) {
     let known = std::env::var(UNPRIVILEGED).is_ok_and(|value| value == "1");
     // Not by `eprintln!`, which the test harness keeps to itself if the test passes.
     let test = thread::current().name().unwrap_or("a test").to_owned();
-    let _closed =
-        writeln!(io::stderr(), "NOT RUN: {test}: no network namespaces ({error}); be root or allow user ones");
-    assert!(known, "no network namespaces ({error}); set {UNPRIVILEGED}=1 to pass without what needs them");
-    false
+    let _closed = writeln!(io::stderr(), "NOT RUN: {test}: {why}");
+    assert!(known, "{why}; set {UNPRIVILEGED}=1 to pass without what needs that");
 }
 
 /// Runs this test alone in a user namespace; `None` if there are none.

@@ -114,9 +114,15 @@ impl<'n> Device<'n> {
     }
 
     pub(crate) fn command_with(&self, arguments: &[&str], state: &Path) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ferryd"));
-        let log = File::options().create(true).append(true).open(self.file("log")).expect("a log");
+        let mut command = self.logged(env!("CARGO_BIN_EXE_ferryd"));
         command.args(["--address", self.bus.address()]).args(arguments).arg("--state-dir").arg(state);
+        command
+    }
+
+    /// Any program with the environment and the log of this device's daemons.
+    pub(crate) fn logged(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        let log = File::options().create(true).append(true).open(self.file("log")).expect("a log");
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         command

@@ -6,8 +6,11 @@ mod bus;
 #[path = "../daemon/device.rs"]
 #[expect(dead_code, reason = "shared with tests/daemon")]
 mod device;
+mod hanging;
+mod mounts;
 #[path = "../common/netns.rs"]
 mod netns;
+mod reflink;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -271,4 +274,18 @@ fn bytes_count_to_the_quota_until_the_task_has_ended() {
     device.call("Tasks", "Cancel", &vec![&first]).expect("cancelled");
     let third = put(&mut device, file(b"1"), with([("app", "a".into())])).expect("there is room again");
     until_spool(&device, &[&second, &third]);
+}
+
+#[test]
+fn a_file_may_replace_another_though_both_are_beyond_the_quota() {
+    let mut device = Device::start(CONFIG);
+    let half = usize::try_from(QUOTA / 2).expect("it fits");
+    let replacing = || with([("key", "k".into()), ("on_existing", "replace".into())]);
+    let first = put(&mut device, file(&vec![1; half]), replacing()).expect("taken");
+    let second = put(&mut device, file(&vec![2; half]), replacing()).expect("taken");
+    assert_eq!(device.task(&first)["state"], "cancelled");
+    until_spool(&device, &[&second]);
+    refused(put(&mut device, file(&vec![3; half + 1]), replacing()), "QueueFull", "app");
+    assert_eq!(device.task(&second)["state"], "pending");
+    until_spool(&device, &[&second]);
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension, Result, params};
 
-use super::super::error::{EnqueueError, Holder, Quota};
+use super::super::error::EnqueueError;
 use super::super::operation::{Fault, Operation};
 use super::super::order::{first_pending, is_occupied};
 use super::super::payload;
@@ -10,8 +10,9 @@ use super::super::row::{Phase, Row};
 use super::super::sql::{column, ids_column, micros};
 use super::super::tally::Tally;
 use super::super::work::{INLINE, Work};
+use super::quota::{self, Asked};
 use super::request;
-use crate::model::{Enqueued, Failure, NewTask, OnExisting, Owner, TaskError, TaskId};
+use crate::model::{Enqueued, Failure, NewTask, OnExisting, TaskError, TaskId};
 
 /// Adds the tasks, all or none.
 pub(in crate::store) struct Enqueue {
@@ -60,7 +61,8 @@ fn enqueue(work: &mut Work<'_>, new: &NewTask) -> Result<Enqueued, Fault<Enqueue
             OnExisting::Replace => cancel_pending(work, new, key)?,
         }
     }
-    check_quotas(work, new.id, new.owner, &new.app, new.payload.size())?;
+    let size = new.payload.size();
+    quota::check(work, &Asked { id: new.id, owner: new.owner, app: &new.app, size, replaces: None })?;
     let after = resolve(work, new)?;
     add(work, new, &after)?;
     Ok(Enqueued::Added(new.id))
@@ -83,40 +85,6 @@ fn cancel_pending(work: &mut Work<'_>, new: &NewTask, key: &str) -> Result<()> {
         if row.phase == Phase::Pending {
             work.cancel(row, new.created)?;
         }
-    }
-    Ok(())
-}
-
-/// Whether one more task of this size fits, beside what is there and what files hold that are being copied.
-pub(super) fn check_quotas(
-    work: &mut Work<'_>,
-    id: TaskId,
-    owner: Owner,
-    app: &str,
-    size: u64,
-) -> Result<(), Fault<EnqueueError>> {
-    let quotas = work.options.quotas;
-    let whole = || Holder::Owner(owner);
-    let part = || Holder::App(owner, app.to_owned());
-    let size = column(size);
-    let (held_by_owner, held_by_app) = work.held.beside(id, owner, app);
-    let (mut owner, mut app) = work.books.usage(work.conn, owner, app)?;
-    owner += held_by_owner;
-    app += held_by_app;
-    let full = |holder, what, limit| Err(Fault::Refused(EnqueueError::QueueFull { holder, what, limit }));
-    // An app's half is rounded up, so that a quota of one task lets one in.
-    let (half_tasks, half_bytes) = (quotas.tasks.div_ceil(2), quotas.bytes.div_ceil(2));
-    if owner.tasks >= column(quotas.tasks) {
-        return full(whole(), Quota::Tasks, quotas.tasks);
-    }
-    if app.tasks >= column(half_tasks) {
-        return full(part(), Quota::Tasks, half_tasks);
-    }
-    if owner.bytes.saturating_add(size) > column(quotas.bytes) {
-        return full(whole(), Quota::Bytes, quotas.bytes);
-    }
-    if app.bytes.saturating_add(size) > column(half_bytes) {
-        return full(part(), Quota::Bytes, half_bytes);
     }
     Ok(())
 }

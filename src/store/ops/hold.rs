@@ -3,10 +3,10 @@
 use super::super::error::EnqueueError;
 use super::super::operation::{Fault, Operation};
 use super::super::row::Row;
-use super::super::spool::Incoming;
+use super::super::spool::{Incoming, Portion};
 use super::super::sql::column;
 use super::super::work::Work;
-use super::enqueue::check_quotas;
+use super::quota::{self, Asked};
 use super::request;
 
 /// Holds it until the task is there, or will not be. Nothing of it is on disk.
@@ -24,7 +24,7 @@ impl Operation for Hold {
     const DURABLE: bool = false;
 
     fn run(&self, work: &mut Work<'_>) -> Result<(), Fault<EnqueueError>> {
-        let Incoming { id, owner, app, request_id } = &self.task;
+        let Incoming { id, owner, app, request_id, replaces } = &self.task;
         if let Some(name) = request_id
             && let Some(earlier) = request::earlier(work, *owner, name)?
         {
@@ -36,8 +36,9 @@ impl Operation for Hold {
                 Some(_) | None => Ok(()),
             };
         }
-        check_quotas(work, *id, *owner, app, self.size)?;
-        work.held.hold(*id, *owner, app, self.size);
+        quota::check(work, &Asked { id: *id, owner: *owner, app, size: self.size, replaces: replaces.as_deref() })?;
+        let portion = Portion { owner: *owner, app: app.clone(), bytes: self.size, replaces: replaces.clone() };
+        work.held.hold(*id, portion);
         Ok(())
     }
 }

@@ -7,6 +7,7 @@ pub(super) mod enqueue;
 pub(super) mod hold;
 pub(super) mod ids;
 pub(super) mod notes;
+pub(super) mod quota;
 pub(super) mod recover;
 pub(super) mod request;
 pub(super) mod respread;

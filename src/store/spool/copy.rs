@@ -1,4 +1,4 @@
-//! One copy: what is taken, the space for it, the bytes, and whether they stayed what they were. Knows no quota.
+//! One copy: the space for it, the bytes, and whether they stayed what they were. Knows no quota, and not who reads.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _};
@@ -6,67 +6,47 @@ use std::os::fd::BorrowedFd;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::{FallocateFlags, FileType, OFlags, Stat};
+use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::super::error::{EnqueueError, SpoolError};
+use super::source::{Looks, Source};
 
 /// Bytes that one call copies: bounds how long it takes.
 const STRETCH: usize = 16 << 20;
 /// Bytes read or hashed at once.
 const PIECE: usize = 256 << 10;
 
-/// What `file` is, if it may be taken: a regular file that is opened for reading.
-pub(super) fn check(file: BorrowedFd<'_>) -> Result<Stat, SpoolError> {
-    let flags = rustix::fs::fcntl_getfl(file).map_err(reading)?;
-    if flags.contains(OFlags::PATH) {
-        return Err(SpoolError::NotReadable { how: "with O_PATH" });
-    }
-    let stat = rustix::fs::fstat(file).map_err(reading)?;
-    let what = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => None,
-        FileType::Directory => Some("a directory"),
-        FileType::Symlink => Some("a symbolic link"),
-        FileType::Fifo => Some("a pipe"),
-        FileType::Socket => Some("a socket"),
-        FileType::CharacterDevice => Some("a character device"),
-        FileType::BlockDevice => Some("a block device"),
-        FileType::Unknown => Some("no file but something of the kernel's"),
-    };
-    if let Some(what) = what {
-        return Err(SpoolError::NotRegular { what });
-    }
-    if flags & OFlags::RWMODE == OFlags::WRONLY {
-        return Err(SpoolError::NotReadable { how: "for writing only" });
-    }
-    Ok(stat)
-}
-
-/// The bytes that it has.
-pub(super) fn size(stat: &Stat) -> u64 {
-    u64::try_from(stat.st_size).unwrap_or(0)
-}
-
 /// Copies a file that was `before`, to a new one at `to`; gives its SHA-256 when all of it and its name are on disk. The
 /// caller removes what is left of a copy that failed. `midway` is called before the last look at the file.
 pub(super) fn copy(
-    from: BorrowedFd<'_>,
-    before: &Stat,
+    from: &mut Source,
+    before: &Looks,
     to: &Path,
     midway: impl FnOnce(),
 ) -> Result<[u8; 32], SpoolError> {
     let mut copy = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(to).map_err(writing)?;
-    let size = size(before);
-    take_space(&copy, size)?;
+    let size = before.size;
+    let is_shared = share(from, &copy, size);
+    if !is_shared {
+        take_space(&copy, size)?;
+    }
     midway();
-    fill(from, &copy, size)?;
+    if !is_shared {
+        fill(from, &copy, size)?;
+    }
     compare(from, before)?;
     let sha256 = hash(&mut copy, size)?;
     copy.sync_all().map_err(writing)?;
     let folder = to.parent().unwrap_or(Path::new("."));
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(writing)?;
     Ok(sha256)
+}
+
+/// Whether the copy has the file's own blocks now, which takes no space. Those of both change apart.
+fn share(from: &Source, copy: &File, size: u64) -> bool {
+    size > 0 && from.here().is_some_and(|from| rustix::fs::ioctl_ficlone(copy, from).is_ok())
 }
 
 /// Looks first: a file system that is asked for more than it has may give all of it before it says no.
@@ -85,10 +65,16 @@ fn take_space(copy: &File, size: u64) -> Result<(), SpoolError> {
 }
 
 /// Copies from offset 0, and leaves the offset of `from` to its owner.
-fn fill(from: BorrowedFd<'_>, copy: &File, size: u64) -> Result<(), SpoolError> {
-    if size > 0 && rustix::fs::ioctl_ficlone(copy, from).is_ok() {
-        return Ok(());
-    }
+fn fill(from: &mut Source, copy: &File, size: u64) -> Result<(), SpoolError> {
+    let at = match from.here() {
+        Some(from) => fill_in_the_kernel(from, copy, size)?,
+        None => 0,
+    };
+    fill_by_hand(from, copy, at, size)
+}
+
+/// How far that came.
+fn fill_in_the_kernel(from: BorrowedFd<'_>, copy: &File, size: u64) -> Result<u64, SpoolError> {
     let mut at = 0;
     while at < size {
         let (mut read, mut written) = (at, at);
@@ -103,10 +89,10 @@ fn fill(from: BorrowedFd<'_>, copy: &File, size: u64) -> Result<(), SpoolError> 
             Err(_) => break,
         }
     }
-    fill_by_hand(from, copy, at, size)
+    Ok(at)
 }
 
-fn fill_by_hand(from: BorrowedFd<'_>, copy: &File, mut at: u64, size: u64) -> Result<(), SpoolError> {
+fn fill_by_hand(from: &mut Source, copy: &File, mut at: u64, size: u64) -> Result<(), SpoolError> {
     use std::os::unix::fs::FileExt as _;
 
     if at == size {
@@ -115,43 +101,39 @@ fn fill_by_hand(from: BorrowedFd<'_>, copy: &File, mut at: u64, size: u64) -> Re
     let mut piece = vec![0; PIECE];
     while at < size {
         let length = usize::try_from(size - at).unwrap_or(usize::MAX).min(PIECE);
-        match rustix::io::pread(from, &mut piece[..length], at) {
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(reading(error)),
-            Ok(0) => return Err(SpoolError::Changed { how: "it ends earlier than its size says" }),
-            Ok(count) => {
-                copy.write_all_at(&piece[..count], at).map_err(writing)?;
-                at += count as u64;
-            }
+        let count = from.read_at(&mut piece[..length], at)?;
+        if count == 0 {
+            return Err(SpoolError::Changed { how: "it ends earlier than its size says" });
         }
+        copy.write_all_at(&piece[..count], at).map_err(writing)?;
+        at += count as u64;
     }
     Ok(())
 }
 
 /// Refuses a file that is not what it was before.
-fn compare(from: BorrowedFd<'_>, before: &Stat) -> Result<(), SpoolError> {
-    let after = rustix::fs::fstat(from).map_err(reading)?;
+fn compare(from: &mut Source, before: &Looks) -> Result<(), SpoolError> {
+    let after = from.looks()?;
     let changed = |how| Err(SpoolError::Changed { how });
-    if after.st_size < before.st_size {
+    if after.size < before.size {
         return changed("it is shorter now");
     }
-    if after.st_size > before.st_size {
+    if after.size > before.size {
         return changed("it is longer now");
     }
-    if (after.st_mtime, after.st_mtime_nsec) != (before.st_mtime, before.st_mtime_nsec) {
+    if after.written != before.written {
         return changed("it was written to");
     }
     // Who hands a file over and removes its name at once has not changed it.
-    let renamed = after.st_nlink != before.st_nlink;
-    if !renamed && (after.st_ctime, after.st_ctime_nsec) != (before.st_ctime, before.st_ctime_nsec) {
+    let renamed = after.links != before.links;
+    if !renamed && after.touched != before.touched {
         return changed("it was touched");
     }
     // The kernel's own files have more bytes than they say.
-    match rustix::io::pread(from, &mut [0u8; 1], size(before)) {
-        Ok(0) => Ok(()),
-        Ok(_) => changed("it goes on after the end that its size says"),
-        Err(error) => Err(reading(error)),
+    if from.read_at(&mut [0; 1], before.size)? > 0 {
+        return changed("it goes on after the end that its size says");
     }
+    Ok(())
 }
 
 fn hash(copy: &mut File, size: u64) -> Result<[u8; 32], SpoolError> {
@@ -166,10 +148,6 @@ fn hash(copy: &mut File, size: u64) -> Result<[u8; 32], SpoolError> {
         left = left.saturating_sub(count as u64);
     }
     Ok(hash.finalize().into())
-}
-
-fn reading(error: Errno) -> SpoolError {
-    SpoolError::Unreadable { words: io::Error::from(error).to_string() }
 }
 
 fn writing(error: io::Error) -> SpoolError {

@@ -3,17 +3,19 @@
 //! A file is in the spool, whole and synced, before its task is in the database, and leaves it after its task has no more
 //! use for it. What a crash leaves between the two is an orphan, removed at the next start.
 
+mod apart;
 mod broom;
 mod copy;
 mod held;
 mod lines;
+mod source;
 #[cfg(test)]
 mod tests;
 
 use std::fs::DirBuilder;
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
@@ -21,7 +23,8 @@ use std::sync::{Arc, Weak};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-pub(super) use held::Held;
+pub use apart::read_for_another;
+pub(super) use held::{Held, Portion};
 
 use super::error::{EnqueueError, SpoolError, StoreError};
 use super::operation::{Operation as _, job};
@@ -30,6 +33,7 @@ use super::threads::Threads;
 use crate::model::{Owner, TaskId};
 use broom::Broom;
 use lines::{Lines, NotTaken, WAITING};
+use source::Source;
 
 /// The spool of an open store.
 pub(super) struct Spool {
@@ -52,6 +56,8 @@ pub(super) struct Incoming {
     pub(super) owner: Owner,
     pub(super) app: String,
     pub(super) request_id: Option<String>,
+    /// The key whose pending tasks go when it comes.
+    pub(super) replaces: Option<String>,
 }
 
 /// A file that lies in the spool and holds its share of the quota. Dropped before it is somebody's, it is removed.
@@ -158,13 +164,14 @@ fn take(
     held: Arc<Held>,
     threads: &Weak<Threads>,
 ) -> Result<Spooled, SpoolError> {
-    let before = copy::check(file.as_fd())?;
-    let size = copy::size(&before);
+    let mut source = Source::of(file)?;
+    let before = source.looks()?;
+    let size = before.size;
     let mut share = Share { id: task.id, has_file: false, broom, held };
     hold(Hold { task: task.clone(), size }, threads)?;
     share.broom.expect(task.id);
     share.has_file = true;
-    let sha256 = copy::copy(file.as_fd(), &before, &folder.join(task.id.to_string()), || ())?;
+    let sha256 = copy::copy(&mut source, &before, &folder.join(task.id.to_string()), || ())?;
     Ok(Spooled { size, sha256, share })
 }
 

@@ -189,8 +189,9 @@ fn what_is_no_file_to_be_read_is_refused_by_what_it_is() {
 #[test]
 fn a_sparse_terabyte_is_refused_at_once_by_quota_and_by_disk() {
     let rig = rig(1 << 30);
+    // In memory: on a disk that can share blocks it would take none.
     let sparse = || {
-        let file = tempfile::tempfile().unwrap();
+        let file = File::from(rustix::fs::memfd_create("sparse", MemfdFlags::CLOEXEC).unwrap());
         file.set_len(1 << 40).unwrap();
         file
     };
@@ -203,8 +204,9 @@ fn a_sparse_terabyte_is_refused_at_once_by_quota_and_by_disk() {
 /// What becomes of a copy of `file` during which something happens.
 fn copied_while(file: &File, change: impl FnOnce(&File)) -> Result<[u8; 32], SpoolError> {
     let dir = tempfile::tempdir().unwrap();
-    let before = copy::check(file.as_fd()).unwrap();
-    copy::copy(file.as_fd(), &before, &dir.path().join("copy"), || change(file))
+    let mut source = Source::of(file.try_clone().unwrap().into()).unwrap();
+    let before = source.looks().unwrap();
+    copy::copy(&mut source, &before, &dir.path().join("copy"), || change(file))
 }
 
 #[test]
@@ -250,6 +252,85 @@ fn bytes_count_and_so_do_those_of_copies_in_progress() {
     rig.until_files(1);
     rig.put(third(), file(&bytes(101))).unwrap();
     rig.until_files(2);
+}
+
+fn replacing(app: &str) -> NewTask {
+    NewTask { app: app.into(), key: Some("k".into()), on_existing: OnExisting::Replace, ..task() }
+}
+
+#[test]
+fn a_file_that_replaces_another_needs_no_quota_beside_it() {
+    let rig = rig(1000);
+    let first = rig.put(replacing("camera"), file(&bytes(400))).unwrap().id();
+    let second = rig.put(replacing("camera"), file(&bytes(450))).unwrap().id();
+    let state = |id| wait(rig.store.get(Scope::All, id)).unwrap().standing.state();
+    assert_eq!((state(first), state(second)), (State::Cancelled, State::Pending));
+    let error = rig.put(replacing("camera"), file(&bytes(501))).expect_err("more than the app's half");
+    assert!(error.to_string().contains("at most 500 payload bytes"), "{error}");
+    assert_eq!(state(second), State::Pending, "who is refused replaces nothing");
+
+    // While it is copied it takes of the others what it will add, and gives them nothing before it is there.
+    rig.put(NewTask { app: "other".into(), ..task() }, file(&bytes(100))).unwrap();
+    let json = |bytes: usize| NewTask { app: "notes".into(), payload: "1".repeat(bytes).into(), ..task() };
+    let fits = |bytes| wait(rig.store.enqueue(vec![json(bytes)])).map(|added| added[0].id());
+    let third = replacing("scanner");
+    let take = |size| wait(rig.store.take_file(&third, file(&bytes(size)).into())).unwrap();
+    let small = take(10);
+    assert!(fits(451).is_err(), "550 are there");
+    drop(small);
+    rig.until_files(3);
+    let taken = take(500);
+    assert!(fits(401).is_err(), "550 are there and 50 are to come");
+    wait(rig.store.cancel(Scope::All, vec![fits(400).unwrap()], NOW)).unwrap();
+    wait(rig.store.cancel(Scope::All, vec![second], NOW)).unwrap();
+    assert!(fits(401).is_err(), "100 are there and 500 are to come");
+    fits(400).unwrap();
+    let share = taken.hand_over();
+    wait(rig.store.enqueue(vec![third])).unwrap();
+    drop(share);
+    assert!(rig.store.spool.held.is_empty());
+}
+
+#[test]
+fn what_an_attempt_has_meanwhile_is_not_replaced_and_keeps_its_quota() {
+    let rig = rig(1000);
+    let first = rig.put(replacing("camera"), file(&bytes(400))).unwrap().id();
+    let second = replacing("camera");
+    let taken = wait(rig.store.take_file(&second, file(&bytes(400)).into())).unwrap();
+    assert_eq!(wait(rig.store.claim(LaneId(1), 1, NOW)).unwrap()[0].id, first);
+    let second = NewTask { payload: "1".repeat(400).into(), ..second };
+    let error = wait(rig.store.enqueue(vec![second])).expect_err("the first is on its way");
+    assert!(matches!(error, EnqueueError::QueueFull { what: Quota::Bytes, limit: 500, .. }), "{error}");
+    drop(taken);
+    rig.until_files(1);
+    assert!(rig.path(first).exists());
+}
+
+#[test]
+fn of_two_that_replace_the_same_at_once_each_has_its_share() {
+    let rig = rig(1000);
+    rig.put(replacing("camera"), file(&bytes(400))).unwrap();
+    let one = wait(rig.store.take_file(&replacing("camera"), file(&bytes(300)).into())).unwrap();
+    let two = |size| wait(rig.store.take_file(&replacing("camera"), file(&bytes(size)).into()));
+    assert!(two(201).is_err(), "300 of the app's 500 are to come");
+    drop((one, two(200).unwrap()));
+    rig.until_files(1);
+}
+
+#[test]
+fn one_task_may_be_replaced_where_only_one_is_allowed() {
+    let rig = rig(1000);
+    let options = Options {
+        quotas: Quotas { tasks: 2, bytes: 1000, subscribers: 16, holds: 4 },
+        keep_done: Duration::from_secs(3600),
+        reserve: 0,
+        backoff_cap: Duration::from_secs(900),
+    };
+    wait(rig.store.configure(options)).unwrap();
+    rig.put(replacing("camera"), file(b"1")).unwrap();
+    rig.put(replacing("camera"), file(b"2")).unwrap();
+    let error = rig.put(task(), file(b"3")).expect_err("the app has its one task");
+    assert!(error.to_string().contains("at most 1 tasks"), "{error}");
 }
 
 #[test]

@@ -5,4 +5,5 @@ mod cuts;
 pub(crate) mod files;
 mod kills;
 mod real_server;
+mod relay;
 mod turns;
