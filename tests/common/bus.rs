@@ -24,10 +24,15 @@ impl PrivateBus {
     /// A bus with these limits, by their names in `dbus-daemon(1)`; the others are as built in, which are nearly those of
     /// the system's bus: 128 calls of a connection may wait for their answers.
     pub(crate) fn with_limits(limits: &[(&str, u64)]) -> Self {
+        Self::with_configuration(|socket| configuration(socket, limits))
+    }
+
+    /// A bus with a configuration that is made for its socket's path.
+    pub(crate) fn with_configuration(configuration: impl FnOnce(&str) -> String) -> Self {
         let dir = TempDir::with_prefix("ferry-bus-").expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to other users");
         let config = dir.path().join("bus.conf");
-        fs::write(&config, configuration(&dir.path().join("socket").display().to_string(), limits)).expect("a file");
+        fs::write(&config, configuration(&dir.path().join("socket").display().to_string())).expect("a file");
         let mut daemon = Command::new("dbus-daemon")
             .arg("--config-file")
             .arg(&config)

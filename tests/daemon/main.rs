@@ -15,7 +15,10 @@ mod netns;
 mod notify;
 mod outcomes;
 mod pause;
+mod policy;
 mod rest;
 mod secrets;
 mod servers;
+#[path = "../common/system_bus.rs"]
+mod system_bus;
 mod uploads;
