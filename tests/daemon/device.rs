@@ -60,7 +60,12 @@ pub(crate) struct Device<'n> {
 impl<'n> Device<'n> {
     /// A device that is configured and not yet switched on.
     pub(crate) fn off(netns: Option<&'n Netns>, config: &str) -> Self {
-        let (bus, folder) = (PrivateBus::start(), TempDir::with_prefix("ferry-device-").expect("a folder"));
+        Self::on_bus(PrivateBus::start(), netns, config)
+    }
+
+    /// The same on a bus of another kind.
+    pub(crate) fn on_bus(bus: PrivateBus, netns: Option<&'n Netns>, config: &str) -> Self {
+        let folder = TempDir::with_prefix("ferry-device-").expect("a folder");
         let watcher = Watcher::connect(bus.address());
         let device = Self { netns, daemon: None, bus, folder, environment: Vec::new(), watcher };
         device.configure(config);

@@ -290,15 +290,24 @@ fn polkit_is_missed_and_so_are_the_actions_that_it_does_not_know() {
 
 #[test]
 fn a_bus_that_passes_no_call_on_is_told_with_what_is_missing() {
-    let policy = r#"<type>session</type>
+    let configuration = |socket: &str| {
+        format!(
+            r#"<busconfig>
+  <type>session</type>
+  <listen>unix:path={socket}</listen>
+  <auth>EXTERNAL</auth>
   <policy context="default">
     <allow user="*"/>
     <allow own="*"/>
     <allow send_destination="*"/>
     <allow receive_sender="*"/>
     <deny send_destination="org.ferryd.Ferry1"/>
-  </policy>"#;
-    let bus = PrivateBus::with(policy, &[]);
+  </policy>
+</busconfig>
+"#
+        )
+    };
+    let bus = PrivateBus::with_configuration(configuration);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let owner = runtime.block_on(async {
         let owner = zbus::connection::Builder::address(bus.address()).build().await.expect("a bus");

@@ -18,9 +18,12 @@ mod netns;
 mod notify;
 mod outcomes;
 mod pause;
+mod policy;
 mod rest;
 mod secrets;
 mod servers;
 mod sync_now;
+#[path = "../common/system_bus.rs"]
+mod system_bus;
 mod uploads;
 mod visitors;

@@ -1,9 +1,8 @@
 //! Where there is no polkit, or none that matters: the configuration's admins, and in a session its user.
 
 use crate::calls::{MANAGER, TASKS, refused};
-use crate::machine::{ANNA, BERT, DAEMON, Machine, ROOT_USER, none, require};
+use crate::machine::{ANNA, BERT, DAEMON, Machine, ROOT_USER, like_the_systems, none, require};
 use crate::mock::Mood;
-use crate::system_bus::like_the_systems;
 
 #[tokio::test]
 async fn without_polkit_the_configured_users_and_groups_may_all_until_polkit_comes() {

@@ -17,7 +17,21 @@ use crate::calls::{MANAGER, Options, TASKS, options};
 use crate::client::Client;
 use crate::mock::{Mock, Mood};
 use crate::ready;
-use crate::system_bus::like_the_systems;
+use crate::system_bus;
+
+/// The rules that polkit brings along; here root runs it.
+const POLKIT: &str = r#"<policy context="default">
+    <allow send_destination="org.freedesktop.PolicyKit1"/>
+  </policy>
+  <policy user="root">
+    <allow own="org.freedesktop.PolicyKit1"/>
+  </policy>
+"#;
+
+/// A bus on which `ferryd` belongs to this user.
+pub(crate) fn like_the_systems(user: &str) -> PrivateBus {
+    PrivateBus::with_configuration(|socket| system_bus::configuration(socket, user, POLKIT))
+}
 
 /// The users of this machine are some that every Debian knows, and so does the bus: `daemon` and `bin` ...
 pub(crate) const ANNA: u32 = 1;
