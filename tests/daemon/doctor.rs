@@ -3,7 +3,7 @@
 mod polkit;
 
 use std::fs;
-use std::net::TcpListener;
+use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use self::polkit::Polkit;
 use crate::bus::PrivateBus;
-use crate::device::{Device, NAME};
+use crate::device::{Device, NAME, ended, tell};
+use crate::netns::{self, Pair};
 use crate::servers::{serve, serve_tls};
 
 const CHECKS: [&str; 9] = ["config", "bus", "policy", "polkit", "state", "disk", "clock", "server", "credentials"];
@@ -239,6 +240,32 @@ fn a_server_that_is_not_reached_or_not_trusted_is_told() {
 }
 
 #[test]
+fn a_name_server_that_never_answers_does_not_hold_up_the_end() {
+    if !netns::require() {
+        return;
+    }
+    let pair = Pair::new();
+    pair.default_route();
+    let _silent = pair.server.inside(|| UdpSocket::bind((Pair::SERVER, 53)).expect("a socket"));
+    let device = Device::off(None, &config_of("http://sync.example/", ""));
+    // All in all longer than this test waits for anything.
+    let resolver = format!("nameserver {}\noptions timeout:30 attempts:5\n", Pair::SERVER);
+    fs::write(device.file("resolv.conf"), resolver).expect("a file");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--", "sh", "-c", "mount --bind \"$0\" /etc/resolv.conf && exec \"$@\""]);
+    command.arg(device.file("resolv.conf")).args([env!("CARGO_BIN_EXE_ferryctl"), "--address", device.bus.address()]);
+    command.arg("doctor").arg("--config").arg(device.config()).env("DBUS_SYSTEM_BUS_ADDRESS", device.bus.address());
+    let report = device.file("report");
+    command.stdin(Stdio::null()).stdout(fs::File::create(&report).expect("a file"));
+    let child = pair.device.spawn(&mut command).expect("it runs");
+    let text = || fs::read_to_string(&report).expect("UTF-8");
+    let (status, took) = ended(child, text);
+    tell(format_args!("the doctor with a name server that is silent: {took:?}"));
+    assert!(text().contains("backend.main: the name sync.example is not resolved: "), "{}", text());
+    assert_eq!(status.code(), Some(1));
+}
+
+#[test]
 fn what_the_daemon_says_of_a_server_is_told_too() {
     let mut well = Well::start();
     well.server.behave(Behaviour::fault(ferryd::demo::Fault::status(401, "who are you")));
@@ -325,7 +352,7 @@ fn a_bus_that_passes_no_call_on_is_told_with_what_is_missing() {
 #[test]
 fn what_only_root_may_see_is_unknown_to_others() {
     if !rustix::process::geteuid().is_root() {
-        crate::device::tell(format_args!("NOT RUN: the doctor as another user: not root"));
+        tell(format_args!("NOT RUN: the doctor as another user: not root"));
         return;
     }
     let well = Well::start();

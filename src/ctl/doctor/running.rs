@@ -88,7 +88,9 @@ mod tests {
     fn seen(cmdline: &[u8], environ: Option<&[u8]>) -> Process {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("cmdline"), cmdline).unwrap();
-        environ.map(|text| fs::write(folder.path().join("environ"), text).unwrap());
+        if let Some(text) = environ {
+            fs::write(folder.path().join("environ"), text).unwrap();
+        }
         std::os::unix::fs::symlink("/srv", folder.path().join("cwd")).unwrap();
         process(folder.path())
     }

@@ -76,6 +76,7 @@ mod tests {
 
     #[test]
     fn the_directory_is_the_daemons_alone_or_it_is_told_how() {
+        let chmod = Some("sudo chmod 0700 /s");
         let folder = |uid, mode| Ok(Folder { is_folder: true, uid, mode });
         let error = |kind: io::ErrorKind| Err(kind.into());
         for (looked, owner, runs, expected, words, mend) in [
@@ -98,7 +99,7 @@ mod tests {
                 "mode 0701: it is open",
                 Some("sudo chmod 0700 /s"),
             ),
-            (folder(998, 0o500), Some(998), true, Verdict::Problem, "cannot work in it", Some("sudo chmod 0700 /s")),
+            (folder(998, 0o500), Some(998), true, Verdict::Problem, "cannot work in it", chmod),
             (folder(0, 0o700), Some(998), true, Verdict::Problem, "is user 0's", Some("sudo chown -R 998 /s")),
             (
                 Ok(Folder { is_folder: false, uid: 998, mode: 0o700 }),
