@@ -10,7 +10,7 @@ use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Body, Method, Proxy, Request, Response, Url, redirect, retry};
 use rustls::ClientConfig;
 
-use super::error::{ClientError, SendError};
+use super::error::{ClientError, SendError, lacks_next_hop};
 use super::moving::{Moved, Moving};
 use super::place::{Place, is_anonymous};
 use super::reply::Reply;
@@ -211,13 +211,23 @@ impl Client {
         let patience = self.connect_timeout + self.read_timeout + upload;
         let sent = request.headers().clone();
         let answer = async {
-            let response = tokio::time::timeout(patience, self.client().execute(request))
+            let response = tokio::time::timeout(patience, self.execute(request))
                 .await
                 .map_err(|_| SendError::Unreachable(format!("no answer within {patience:?}")))?
                 .map_err(SendError::of)?;
             Reply::read(response, self.read_timeout).await
         };
         self.finished(answer.await, &sent)
+    }
+
+    /// Sends. A connection that was never made, because a search for the next hop failed that may have begun while the
+    /// link was away, is tried once more: the kernel searches anew.
+    async fn execute(&self, request: Request) -> Result<Response, reqwest::Error> {
+        let again = request.try_clone();
+        match (self.client().execute(request).await, again) {
+            (Err(error), Some(again)) if lacks_next_hop(&error) => self.client().execute(again).await,
+            (end, _) => end,
+        }
     }
 
     /// The head of the answer to a body that is watched as it goes.

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use rustix::io::Errno;
+
 use super::words::plain;
 
 /// A client cannot be built from this config.
@@ -77,6 +79,13 @@ impl SendError {
         }
         Self::Unreachable(words)
     }
+}
+
+/// Whether no connection was made because nobody answered to the address of the next hop (or a router says so).
+pub(super) fn lacks_next_hop(error: &reqwest::Error) -> bool {
+    let code =
+        |link: &&(dyn Error + 'static)| link.downcast_ref::<std::io::Error>().and_then(std::io::Error::raw_os_error);
+    error.is_connect() && chain(error).iter().filter_map(code).any(|code| code == Errno::HOSTUNREACH.raw_os_error())
 }
 
 /// The error and its causes, outermost first, those inside I/O errors included.

@@ -4,7 +4,7 @@
 //!
 //! - No proxy but the one in config: `http_proxy` and the like in the environment are not read.
 //! - The credential goes to the backend's origin alone: whatever a server names, only a [`Place`] of that origin can be asked.
-//! - No retry, no cookie, no automatic redirect: a 307 or 308 to the same origin is followed once by hand.
+//! - No retry but of a connection for which no next hop was found, no cookie, no automatic redirect: a 307 or 308 to the same origin is followed once by hand.
 //! - An answer is read to at most [`ANSWER_LIMIT`], on the wire and after decompression; its head to some 400 KiB and
 //!   100 lines.
 //! - A connection is kept for [`KEEP_IDLE`] after its last use, so that a burst re-uses it and an idle process sleeps:

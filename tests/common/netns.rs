@@ -44,6 +44,11 @@ pub(crate) fn not_run(why: &str) {
     assert!(known, "{why}; set {UNPRIVILEGED}=1 to pass without what needs that");
 }
 
+/// Whether namespaces can be made.
+pub(crate) fn possible() -> bool {
+    Netns::try_new().is_ok()
+}
+
 /// Runs this test alone in a user namespace; `None` if there are none.
 fn again() -> Option<ExitStatus> {
     let unshare = ["--user", "--map-root-user", "--net", "--"];

@@ -117,6 +117,27 @@ fn from_link_up_to_the_request_after_a_cut_in_flight() {
     report("with a request in flight", spans);
 }
 
+#[test]
+fn a_search_for_the_next_hop_that_began_while_nobody_answered_is_no_outage() {
+    if !netns::require() {
+        return;
+    }
+    let (pair, server) = far(Behaviour::honest());
+    // One question and long patience, so that it is certain what the search meets.
+    pair.device.sysctl("net/ipv4/neigh/uplink/mcast_solicit", "1");
+    pair.device.sysctl("net/ipv4/neigh/uplink/retrans_time_ms", "4000");
+    let mut device = Device::start_in(&pair.device, &config(&server));
+    pair.server.ip("link set port arp off");
+    pair.device.inside(|| {
+        let socket = std::net::UdpSocket::bind((Pair::DEVICE, 0)).expect("a socket");
+        socket.send_to(b"somebody else's", (Pair::SERVER, 9)).expect("it waits for the next hop");
+    });
+    pair.server.ip("link set port arp on");
+    let id = device.enqueue_one();
+    device.until_done(&[id]);
+    assert!(!device.log().contains("no answer"), "{}", device.log());
+}
+
 /// Prints the median and the worst beside the promise.
 fn report(when: &str, mut spans: Vec<Duration>) {
     spans.sort_unstable();

@@ -1,6 +1,7 @@
 //! A link of 5 Mbit/s that goes away for a while in mid-upload, in four ways.
 
-use std::process::{Command, Stdio};
+use std::fs;
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,19 +20,36 @@ const CHUNK: usize = 512 * 1024;
 /// How the link goes away and comes back.
 struct Way {
     name: &'static str,
+    before: fn(&Pair),
     cut: fn(&Pair),
     mend: fn(&Pair),
 }
 
 #[test]
 fn the_carrier_goes() {
-    play(&Way { name: "carrier", cut: Pair::unplug, mend: Pair::plug });
+    play(&Way { name: "carrier", before: |_| {}, cut: Pair::unplug, mend: Pair::plug });
+}
+
+/// What the kernel asks for meanwhile it asks for again only a second later: that would be waited for.
+#[test]
+fn the_carrier_goes_where_its_routes_go_too() {
+    play(&Way {
+        name: "carrier, and its routes with it",
+        before: |pair| advised(&pair.device),
+        cut: Pair::unplug,
+        mend: |pair| {
+            let neighbours = neighbours(&pair.device);
+            assert!(!neighbours.contains("INCOMPLETE") && !neighbours.contains("FAILED"), "{neighbours}");
+            pair.plug();
+        },
+    });
 }
 
 #[test]
 fn the_interface_is_taken_down() {
     play(&Way {
         name: "link down",
+        before: |_| {},
         cut: |pair| pair.device.ip("link set uplink down"),
         mend: |pair| pair.device.ip("link set uplink up"),
     });
@@ -41,6 +59,7 @@ fn the_interface_is_taken_down() {
 fn the_address_changes() {
     play(&Way {
         name: "another address",
+        before: |_| {},
         cut: |pair| pair.device.ip(&format!("address flush dev {}", Pair::UPLINK)),
         mend: |pair| pair.device.ip(&format!("address add 10.77.0.{}/24 dev {}", 3 + round(), Pair::UPLINK)),
     });
@@ -51,6 +70,7 @@ fn the_address_changes() {
 fn a_hole_swallows_everything() {
     play(&Way {
         name: "silent hole",
+        before: |_| {},
         cut: |pair| {
             // Neither an answer to the device nor, by strict reverse path filtering (RFC 3704), anything from it.
             pair.server.sysctl("net/ipv4/conf/all/rp_filter", "1");
@@ -74,6 +94,7 @@ fn play(way: &Way) {
     let listener = pair.server.inside(|| std::net::TcpListener::bind((Pair::SERVER, 0)).expect("a socket"));
     let server = Server::start(listener, Behaviour::honest()).expect("a server");
     tc(&pair.device, "qdisc add dev uplink root tbf rate 5mbit burst 16kb latency 100ms");
+    (way.before)(&pair);
     let mut device = Device::start_in(&pair.device, &config(&server, CHUNK));
     let long = std::env::var("FERRY_TEST_LONG").is_ok_and(|long| long == "1");
     let mut files = Vec::new();
@@ -96,6 +117,24 @@ fn play(way: &Way) {
         assert_arrived(&server, &files);
     }
     assert_eq!(device.strategy("photo")["Failed"], 0);
+}
+
+/// Sets the kernel as the file says that is shipped for it.
+fn advised(netns: &Netns) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/sysctl.d/60-ferryd.conf");
+    let text = fs::read_to_string(file).expect("it is shipped");
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (key, value) = line.split_once(" = ").expect("KEY = VALUE");
+        netns.sysctl(&key.replace('*', Pair::UPLINK).replace('.', "/"), value);
+    }
+}
+
+/// Whose hardware addresses the kernel knows or asks for.
+fn neighbours(netns: &Netns) -> String {
+    let mut ip = Command::new("ip");
+    ip.args(["neighbour", "show", "dev", Pair::UPLINK]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let output = netns.spawn(&mut ip).and_then(Child::wait_with_output).expect("ip (package iproute2)");
+    String::from_utf8(output.stdout).expect("text")
 }
 
 fn tc(netns: &Netns, arguments: &str) {
