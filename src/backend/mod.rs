@@ -124,16 +124,13 @@ impl Backend {
 
     /// Makes one attempt. Dropping the future closes its connection.
     pub async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
-        let answer = match &self.kind {
+        match &self.kind {
             Kind::Http(http) => tokio::select! {
                 answer = http.attempt(request) => answer,
                 () = lost_for_good(hands.cue) => Answer::Cut(Cut::Link),
             },
             Kind::Tus(tus) => tus.attempt(request, hands).await,
-        };
-        let (backend, strategy, tasks) = (&self.name, request.strategy, request.tasks.len());
-        tracing::debug!(%backend, %strategy, tasks, answer = %gist(&answer), "attempt");
-        answer
+        }
     }
 
     /// Lets go of connections kept for re-use. To be called when the network changed or the device slept.
@@ -169,18 +166,4 @@ async fn lost_for_good(mut cue: watch::Receiver<Cue>) {
         std::future::pending::<()>().await;
     }
     tokio::time::sleep(STILL_ON_ITS_WAY).await;
-}
-
-/// An answer in a line of the log: what the server handed back for tasks that are done is their owners' alone.
-fn gist(answer: &Answer) -> String {
-    match answer {
-        Answer::Results(results) => format!("{} results", results.len()),
-        Answer::Status { code, words, .. } => format!("status {code}: {words}"),
-        Answer::Foreign { words }
-        | Answer::Unreachable { words }
-        | Answer::Untrusted { words }
-        | Answer::NoCredential { words } => words.clone(),
-        Answer::Advanced(end) => format!("advanced, then {}", gist(end)),
-        Answer::Cut(cut) => format!("cut: {cut:?}"),
-    }
 }

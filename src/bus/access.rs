@@ -1,15 +1,13 @@
 //! Who calls, and what they may: the UID is the border, `app` is only a label.
 
 use std::collections::HashMap;
-use std::fs;
-use std::path::Path;
 
 use zbus::fdo::ConnectionCredentials;
 use zbus::message::Message;
 use zbus::{Connection, Variant};
 
+use super::app;
 use super::error::Refusal;
-use super::options::TEXT_MAX;
 use super::polkit::Answer;
 use crate::model::{Access, Owner};
 
@@ -150,9 +148,7 @@ pub(super) async fn ask(bus: Connection, client: String) -> Result<Caller, zbus:
         return Err(zbus::Error::Failure("the bus does not know its user".into()));
     };
     let gids = credentials.unix_group_ids().cloned().unwrap_or_default();
-    let app = credentials
-        .process_id()
-        .map_or_else(|| "unknown".to_owned(), |pid| app_of(&Path::new("/proc").join(pid.to_string())));
+    let app = app::of(uid, credentials.process_id()).await;
     Ok(Caller { uid, gids, app })
 }
 
@@ -179,40 +175,6 @@ pub(super) fn watch(client: &str, on: bool) -> zbus::Result<Message> {
         .interface("org.freedesktop.DBus")
         .with_flags(zbus::message::Flags::NO_REPLY_EXPECTED)
         .build(&(rule,))
-}
-
-/// The label of the process whose directory in `/proc` this is: its systemd unit, else the name of its executable.
-/// Best effort: it may have gone, and it is no secret and no proof.
-fn app_of(process: &Path) -> String {
-    let unit = fs::read_to_string(process.join("cgroup")).ok().and_then(|text| unit(&text));
-    let executable = || {
-        let path = fs::read_link(process.join("exe")).ok()?;
-        Some(path.file_name()?.to_string_lossy().into_owned())
-    };
-    let command = || fs::read_to_string(process.join("comm")).ok().map(|text| text.trim_end().to_owned());
-    label(&unit.or_else(executable).or_else(command).unwrap_or_default())
-}
-
-/// The unit in the text of `/proc/PID/cgroup`: the innermost one that stands for an app and not for a login.
-fn unit(cgroup: &str) -> Option<String> {
-    let path = cgroup.lines().find_map(|line| line.strip_prefix("0::"))?;
-    let of_a_login = |name: &str| name.starts_with("user@") || name.starts_with("session-") || name == "init.scope";
-    path.rsplit('/')
-        .find(|name| name.ends_with(".service") || name.ends_with(".scope"))
-        .filter(|name| !of_a_login(name))
-        .map(ToOwned::to_owned)
-}
-
-/// `name` as an `app` may read: printable, at most 255 bytes, never empty.
-fn label(name: &str) -> String {
-    let mut text = String::new();
-    for character in name.chars().map(|character| if character.is_control() { '_' } else { character }) {
-        if text.len() + character.len_utf8() > TEXT_MAX {
-            break;
-        }
-        text.push(character);
-    }
-    if text.is_empty() { "unknown".into() } else { text }
 }
 
 #[cfg(test)]
@@ -285,31 +247,5 @@ mod tests {
             assert_eq!(refusal.name, format!("org.ferryd.Ferry1.Error.{name}"));
             assert!(refusal.message.contains(words), "{}", refusal.message);
         }
-    }
-
-    #[test]
-    fn the_unit_is_the_innermost_that_stands_for_an_app() {
-        assert_eq!(unit("0::/system.slice/camera.service\n"), Some("camera.service".into()));
-        assert_eq!(unit("1:name=x:/y\n0::/system.slice/a.service/payload\n"), Some("a.service".into()));
-        assert_eq!(
-            unit("0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-kiosk-12.scope\n"),
-            Some("app-kiosk-12.scope".into())
-        );
-        for none in ["0::/\n", "0::/user.slice/user-1000.slice/session-3.scope\n", "0::/user@1.service\n", ""] {
-            assert_eq!(unit(none), None, "{none}");
-        }
-    }
-
-    #[test]
-    fn a_label_is_printable_bounded_and_never_empty() {
-        assert_eq!(label("ca\nt"), "ca_t");
-        assert_eq!(label(""), "unknown");
-        assert_eq!(label(&"ä".repeat(200)).len(), 254);
-    }
-
-    #[test]
-    fn this_process_has_a_label() {
-        assert_ne!(app_of(Path::new("/proc/self")), "unknown");
-        assert_eq!(app_of(Path::new("/proc/self/nowhere")), "unknown");
     }
 }

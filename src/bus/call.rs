@@ -143,5 +143,5 @@ pub(super) fn answer(call: &Message, reply: Reply) -> Option<Message> {
         Err(refusal) => refusal,
     };
     let message = Message::error(&call.header(), refusal.name).build(&(refusal.message,));
-    message.inspect_err(|error| tracing::error!(%error, "an error reply cannot be written")).ok()
+    message.inspect_err(|error| tracing::error!("an error reply cannot be written: {error}")).ok()
 }

@@ -83,7 +83,7 @@ impl From<StoreError> for Refusal {
             StoreError::Stopped { .. } => Self::unavailable(error),
             StoreError::NoSpace { .. } => Self::no_space(error),
             StoreError::Damaged { .. } | StoreError::Sqlite { .. } => {
-                tracing::error!(%error, "a call failed in the store");
+                tracing::error!("a call failed in the store: {error}");
                 Self::internal(error)
             }
         }
@@ -111,7 +111,7 @@ impl From<SpoolError> for Refusal {
             | SpoolError::Unreadable { .. } => Self::invalid(error),
             SpoolError::Busy { .. } => Self::busy(error),
             SpoolError::Spool { .. } => {
-                tracing::error!(%error, "a file cannot be taken");
+                tracing::error!("a file cannot be taken: {error}");
                 Self::internal(error)
             }
             SpoolError::Refused(error) => error.into(),

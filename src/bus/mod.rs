@@ -6,6 +6,7 @@
 //! its share in flight, and nobody waits for a client that does not read.
 
 mod access;
+mod app;
 mod call;
 mod clients;
 mod desk;

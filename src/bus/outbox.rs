@@ -46,7 +46,7 @@ async fn write(
             tickets.extend(ticket);
         }
         if let Err(error) = bus.send_all(&messages).await {
-            tracing::debug!(%error, "the bus takes no more messages");
+            tracing::debug!("the bus takes no more messages: {error}");
             return;
         }
         messages.clear();

@@ -204,7 +204,7 @@ impl Faces {
                 let busy = Refusal::busy("too many calls of this connection wait; await some answers first");
                 self.reply(&client, message, Err(busy), None);
             }
-            Arrival::Deaf => tracing::debug!(%client, "a call is left unanswered: its sender reads no answers"),
+            Arrival::Deaf => tracing::debug!("a call of {client} is left unanswered: it reads no answers"),
         }
     }
 
@@ -259,7 +259,7 @@ impl Faces {
         match result {
             Done::Caller(client, Ok(caller)) => self.clients.identified(&client, caller),
             Done::Caller(client, Err(error)) => {
-                tracing::debug!(%client, %error, "a caller cannot be identified");
+                tracing::debug!("the caller {client} cannot be identified: {error}");
                 let refusal = Refusal::unavailable("the bus does not say who calls");
                 let calls = self.clients.left(&client);
                 calls.iter().for_each(|call| self.send(answer(call, Err(refusal.clone()))));
@@ -271,7 +271,7 @@ impl Faces {
             Done::Unread(client, Ok(bytes)) => self.release(|clients| clients.told(&client, bytes, Instant::now())),
             Done::Unread(client, Err(error)) => {
                 if !matches!(&error, zbus::Error::MethodError(name, ..) if name.ends_with("NameHasNoOwner")) {
-                    tracing::info!(%error, "the bus does not tell what clients have read; they are pinged instead");
+                    tracing::info!("the bus does not tell what clients have read; they are pinged instead: {error}");
                     self.bus_tells = false;
                 }
                 self.release(|clients| clients.told(&client, 0, Instant::now()));
@@ -381,7 +381,7 @@ impl Faces {
 
     fn on_deadline(&mut self) {
         for client in self.subscribers.drop_silent(Instant::now()) {
-            tracing::info!(%client, "a subscriber was silent for too long and is dropped");
+            tracing::info!("the subscriber {client} was silent for too long and is dropped");
             self.pings.retain(|_, (pinged, _)| *pinged != client);
         }
         self.release(|clients| clients.on_deadline(Instant::now()));
@@ -442,10 +442,10 @@ fn let_go(messages: impl IntoIterator<Item = Message>) {
         return;
     }
     if let Err(error) = thread::Builder::new().name("bus-close".to_owned()).spawn(move || drop(with_files)) {
-        tracing::error!(%error, "starting a thread that closes files");
+        tracing::error!("starting a thread that closes files: {error}");
     }
 }
 
 fn logged(message: zbus::Result<Message>) -> Option<Message> {
-    message.inspect_err(|error| tracing::error!(%error, "a message cannot be written")).ok()
+    message.inspect_err(|error| tracing::error!("a message cannot be written: {error}")).ok()
 }

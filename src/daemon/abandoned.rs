@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::event::Event;
 use super::run::Daemon;
@@ -35,18 +35,18 @@ impl Daemon {
     /// A server has been told, or could not be.
     pub(super) fn told_abandoned(&mut self, id: i64, answer: &Answer) {
         if !settles(answer) {
-            info!(upload = id, ?answer, "a cancelled upload cannot be ended now");
+            debug!("cancelled upload {id} cannot be ended now: {answer:?}");
             if let Some((_, telling)) = self.abandoned.get_mut(&id) {
                 *telling = false;
             }
             return;
         }
-        debug!(upload = id, "a cancelled upload is ended");
+        debug!("cancelled upload {id} is ended");
         self.abandoned.remove(&id);
         let forgotten = self.store.forget_abandoned(id);
         tokio::spawn(async move {
             if let Err(error) = forgotten.await {
-                warn!(%error, "forgetting a cancelled upload");
+                warn!("forgetting a cancelled upload: {error}");
             }
         });
     }

@@ -1,5 +1,6 @@
 //! The command line of `ferryd`, and the choice of a bus, which `ferryctl` shares.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser};
@@ -28,10 +29,12 @@ pub struct DaemonArguments {
     /// Where to serve.
     #[command(flatten)]
     pub bus: BusChoice,
-    /// The configuration, with drop-ins in conf.d beside it. Default: /etc/ferryd/ferryd.toml, if it exists.
+    /// The configuration, with drop-ins in conf.d beside it. Default: /etc/ferryd/ferryd.toml, if it exists; with --session
+    /// before that $XDG_CONFIG_HOME/ferryd/ferryd.toml (~/.config).
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where tasks are kept. Default: $STATE_DIRECTORY, else /var/lib/ferryd.
+    /// Where tasks are kept. Default: $STATE_DIRECTORY, else /var/lib/ferryd; with --session $XDG_STATE_HOME/ferryd
+    /// (~/.local/state).
     #[arg(long, value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
 }
@@ -45,15 +48,48 @@ impl DaemonArguments {
         }
     }
 
+    /// The configuration's file, `None` for the default one. A user's may come and go: ask before each reading.
+    pub(super) fn config_file(&self) -> Option<PathBuf> {
+        let of_user = || self.of_user("XDG_CONFIG_HOME", ".config", |name| std::env::var_os(name));
+        self.config.clone().or_else(|| of_user().map(|folder| folder.join("ferryd.toml")).filter(|file| file.exists()))
+    }
+
     pub(super) fn state_dir(&self) -> PathBuf {
         let given = self.state_dir.clone().or_else(|| std::env::var_os("STATE_DIRECTORY").map(PathBuf::from));
-        given.unwrap_or_else(|| PathBuf::from("/var/lib/ferryd"))
+        let of_user = || self.of_user("XDG_STATE_HOME", ".local/state", |name| std::env::var_os(name));
+        given.or_else(of_user).unwrap_or_else(|| PathBuf::from("/var/lib/ferryd"))
+    }
+
+    /// The folder of ours below a base directory of the user's (XDG base directory specification), on the session bus.
+    fn of_user(&self, base: &str, default: &str, environment: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+        let absolute = |path: &PathBuf| path.is_absolute();
+        let named = environment(base).map(PathBuf::from).filter(absolute);
+        let home = || environment("HOME").map(|home| PathBuf::from(home).join(default)).filter(absolute);
+        self.bus.session.then(|| named.or_else(home)).flatten().map(|base| base.join("ferryd"))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn on_the_session_bus_a_user_has_folders_of_its_own() {
+        let of = |arguments: &[&str], set: &[(&str, &str)]| {
+            let arguments = DaemonArguments::try_parse_from([&["ferryd"], arguments].concat()).unwrap();
+            let environment = |name: &str| set.iter().find(|(set, _)| *set == name).map(|(_, value)| value.into());
+            arguments.of_user("XDG_STATE_HOME", ".local/state", environment)
+        };
+        let both = [("HOME", "/home/kiosk"), ("XDG_STATE_HOME", "/data")];
+        assert_eq!(of(&["--session"], &both), Some("/data/ferryd".into()));
+        assert_eq!(of(&["--session"], &both[..1]), Some("/home/kiosk/.local/state/ferryd".into()));
+        assert_eq!(
+            of(&["--session"], &[("HOME", "/h"), ("XDG_STATE_HOME", "data")]),
+            Some("/h/.local/state/ferryd".into())
+        );
+        assert_eq!(of(&["--session"], &[]), None);
+        assert_eq!(of(&["--system"], &both), None);
+    }
 
     #[test]
     fn one_bus_at_most() {

@@ -5,7 +5,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, info};
+use tracing::debug;
 
 use super::event::Event;
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
@@ -25,6 +25,8 @@ pub(super) struct Attempts {
 }
 
 struct Running {
+    strategy: StrategyName,
+    backend: BackendName,
     /// Taken when the attempt is cut.
     cut: Option<oneshot::Sender<Cut>>,
     tasks: BTreeSet<TaskId>,
@@ -58,12 +60,15 @@ impl Attempts {
         backend: Arc<Backend>,
         tasks: Vec<Claimed>,
     ) {
-        info!(attempt = attempt.0, %strategy, tasks = tasks.len(), "attempt");
+        let (count, at) = (tasks.len(), backend.name().clone());
+        debug!(attempt = attempt.0, %strategy, backend = %at, "attempt {}: {count} of {strategy} to {at}", attempt.0);
         let (cut, stop) = oneshot::channel();
         let ids = tasks.iter().map(|task| task.id).collect();
         let owner = tasks.first().map(|task| task.owner);
         let (cue, heeded) = watch::channel(Cue::GO);
-        self.running.insert(attempt, Running { cut: Some(cut), tasks: ids, owner, cue, transfer: None });
+        let (of, transfer) = (strategy.clone(), None);
+        self.running
+            .insert(attempt, Running { strategy: of, backend: at, cut: Some(cut), tasks: ids, owner, cue, transfer });
         let (inbox, mut linked) = (self.inbox.clone(), self.linked.subscribe());
         let keeper = Keeper { store: self.store.clone(), backend: backend.name().clone() };
         let reports = inbox.clone();
@@ -96,7 +101,7 @@ impl Attempts {
     pub(super) fn abort(&mut self, attempt: AttemptId, cut: Cut) {
         let stop = self.running.get_mut(&attempt).and_then(|running| running.cut.take());
         if let Some(stop) = stop {
-            debug!(attempt = attempt.0, ?cut, "cutting");
+            debug!(attempt = attempt.0, "attempt {} is cut: {cut:?}", attempt.0);
             // An attempt that has just ended has answered already.
             stop.send(cut).ok();
         }
@@ -124,8 +129,9 @@ impl Attempts {
 
     /// One has ended.
     pub(super) fn finished(&mut self, attempt: AttemptId, answer: &Answer) {
-        self.running.remove(&attempt);
-        log(attempt, answer);
+        let Some(Running { strategy, backend, .. }) = self.running.remove(&attempt) else { return };
+        let (attempt, gist) = (attempt.0, gist(answer));
+        debug!(attempt, %strategy, %backend, reason = gist, "attempt {attempt} of {strategy} at {backend}: {gist}");
     }
 
     /// Whether this change takes a task away from an attempt.
@@ -149,19 +155,16 @@ impl Keep for Keeper {
     }
 }
 
-fn log(id: AttemptId, answer: &Answer) {
-    let attempt = id.0;
+/// An answer in a line of the log: what the server handed back for tasks that are done is their owners' alone.
+fn gist(answer: &Answer) -> String {
     match answer {
-        Answer::Results(results) => info!(attempt, items = results.len(), "answered"),
-        Answer::Status { code, words, retry_after } => info!(attempt, code, words, ?retry_after, "answered"),
-        Answer::Foreign { words } => info!(attempt, words, "not the server's answer"),
-        Answer::Unreachable { words } => info!(attempt, words, "no answer"),
-        Answer::Untrusted { words } => info!(attempt, words, "the server is not trusted"),
-        Answer::NoCredential { words } => info!(attempt, words, "no credential"),
-        Answer::Advanced(end) => {
-            info!(attempt, "the server has more of the file than before");
-            log(id, end);
-        }
-        Answer::Cut(cut) => info!(attempt, ?cut, "cut"),
+        Answer::Results(results) => format!("{} results", results.len()),
+        Answer::Status { code, words, .. } => format!("status {code}: {words}"),
+        Answer::Foreign { words } => format!("not the server's answer: {words}"),
+        Answer::Unreachable { words } => format!("no answer: {words}"),
+        Answer::Untrusted { words } => format!("the server is not trusted: {words}"),
+        Answer::NoCredential { words } => format!("no credential: {words}"),
+        Answer::Advanced(end) => format!("more of the file than before, then {}", gist(end)),
+        Answer::Cut(cut) => format!("cut: {cut:?}"),
     }
 }

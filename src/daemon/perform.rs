@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tracing::{error, info};
+use tracing::{debug, error};
 
 use super::event::Event;
 use super::run::Daemon;
@@ -74,7 +74,7 @@ impl Daemon {
         let tidied = self.store.tidy(now.wall);
         tokio::spawn(async move {
             if let Err(error) = tidied.await {
-                error!(%error, "failing what expired and pruning what is old");
+                error!("failing what expired and pruning what is old: {error}");
             }
         });
     }
@@ -83,18 +83,24 @@ impl Daemon {
         let respread = self.store.respread(now.wall);
         tokio::spawn(async move {
             if let Err(error) = respread.await {
-                error!(%error, "looking at due times after the clock was set");
+                error!("looking at due times after the clock was set: {error}");
             }
         });
     }
 }
 
-fn log(id: TaskId, settlement: &Settlement) {
+/// What fails for good is told when it is on disk, whatever failed it: see [`super::chronicle`].
+fn log(task: TaskId, settlement: &Settlement) {
     match settlement {
-        Settlement::Done(result) => info!(task = %id, duplicate = result.duplicate, "done"),
-        Settlement::Retry { due, error } => info!(task = %id, due = due.as_micros(), error, "again later"),
-        Settlement::Advanced { due, error } => info!(task = %id, due = due.as_micros(), error, "advanced, again later"),
-        Settlement::Release { cause } => info!(task = %id, cause, "waits as before"),
-        Settlement::Failed(error) => info!(task = %id, %error, "failed"),
+        Settlement::Done(result) if result.duplicate => debug!(%task, "task {task}: done before"),
+        Settlement::Done(_) => debug!(%task, "task {task}: done"),
+        Settlement::Retry { due, error } => {
+            debug!(%task, reason = error, "task {task}: again at {}: {error}", due.as_micros());
+        }
+        Settlement::Advanced { due, error } => {
+            debug!(%task, reason = error, "task {task}: came further, again at {}: {error}", due.as_micros());
+        }
+        Settlement::Release { cause } => debug!(%task, reason = cause, "task {task}: waits as before: {cause}"),
+        Settlement::Failed(error) => debug!(%task, reason = %error, "task {task}: fails: {error}"),
     }
 }

@@ -1,7 +1,6 @@
 //! The one loop: wait for an event, tell the core, perform what it answers, set the one alarm, sleep.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,10 +8,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
 use super::abandoned::AbandonedUploads;
+use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
+use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
 use super::holds::Holders;
 use super::pauses::Pauses;
+use super::service::Service;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
@@ -46,13 +48,15 @@ pub(super) struct Daemon {
     pub(super) attempts: Attempts,
     pub(super) inbox: mpsc::UnboundedSender<Event>,
     pub(super) config: Arc<Config>,
-    pub(super) config_file: Option<PathBuf>,
+    pub(super) arguments: DaemonArguments,
     pub(super) wiring: Wiring,
     pub(super) world: World,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) holders: Holders,
     pub(super) status: watch::Sender<Arc<Status>>,
+    pub(super) service: Service,
+    pub(super) chronicle: Chronicle,
     pub(super) abandoned: AbandonedUploads,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
@@ -93,6 +97,7 @@ impl Sources {
 /// Runs until a signal or the loss of the bus, then reaches a safe point.
 pub(super) async fn run(mut daemon: Daemon, mut sources: Sources) -> Ended {
     let mut ended = None;
+    daemon.service.ready(&daemon.status.borrow(), clock::now().moment);
     while ended.is_none() {
         daemon.settle_down(&mut sources.alarm);
         let event = sources.next().await;
@@ -113,12 +118,14 @@ impl Daemon {
     /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
-        let deadline = self.core.poll_timeout();
+        self.service.show(&self.status.borrow(), clock::now().moment);
+        let of_core = self.core.poll_timeout().map(|(moment, wake)| (moment, wake.as_str()));
+        let deadline = of_core.into_iter().chain(self.service.deadline()).min();
         if let Some((moment, wake)) = deadline {
-            debug!(wake = wake.as_str(), at = ?moment.elapsed_since_boot(), "asleep until");
+            debug!("asleep until {wake}, {:?} after boot", moment.elapsed_since_boot());
         }
         if let Err(error) = alarm.set(deadline.map(|(moment, _)| moment)) {
-            error!(%error, "setting the alarm");
+            error!("setting the alarm: {error}");
         }
     }
 
@@ -135,7 +142,7 @@ impl Daemon {
                 let (tasks, damage) = match tasks {
                     Ok(tasks) => (tasks, None),
                     Err(error) => {
-                        error!(%error, attempt = attempt.0, "claiming tasks");
+                        error!(attempt = attempt.0, "claiming tasks for attempt {}: {error}", attempt.0);
                         (Vec::new(), error.is_damage().then_some(Ended::QueueDamaged))
                     }
                 };
@@ -153,7 +160,7 @@ impl Daemon {
             }
             Event::Abandoned { id, answer } => self.told_abandoned(id, &answer),
             Event::Unsettled { settlements, error } => {
-                error!(%error, tasks = settlements.len(), "writing how tasks ended; trying again");
+                error!("writing how {} tasks ended, trying again: {error}", settlements.len());
                 self.unwritten -= 1;
                 self.core.handle(Input::Unsettled(settlements), now);
                 return error.is_damage().then_some(Ended::QueueDamaged);
@@ -161,11 +168,11 @@ impl Daemon {
             Event::Settled => self.unwritten -= 1,
             Event::LetGo(id) => self.let_go(id, now),
             Event::Command(command) => self.command(command, now),
-            Event::Woken => self.core.handle(Input::Woken, now),
+            Event::Woken => self.woken(now),
             Event::WallJumped => self.wall_jumped(now),
             Event::Signal(Signal::Reload) => {
                 if let Err(error) = self.reload(now) {
-                    error!(%error, "reloading the configuration; the old one holds");
+                    error!("reloading the configuration; the old one holds: {error}");
                 }
             }
             Event::Signal(Signal::Terminate) => return Some(Ended::Asked),
@@ -175,6 +182,14 @@ impl Daemon {
             }
         }
         None
+    }
+
+    /// A deadline has come: the core's, or the service manager's, which concerns nobody else.
+    fn woken(&mut self, now: Now) {
+        self.service.beat(now.moment);
+        if self.core.poll_timeout().is_some_and(|(moment, _)| moment <= now.moment) {
+            self.core.handle(Input::Woken, now);
+        }
     }
 
     /// The store's news: lanes and tidying for the core, counts for the status, changes for subscribers.
@@ -187,6 +202,9 @@ impl Daemon {
         let ended = news.changes.iter().filter(ended).map(|change| change.id);
         self.store.free_files(ended.chain(news.removed));
         for change in news.changes {
+            if change.state == State::Failed {
+                self.chronicle.failed(&change, now.moment);
+            }
             if self.attempts.withdraws(&change) {
                 self.core.handle(Input::Withdrawn(change.id), now);
             }
@@ -209,10 +227,7 @@ impl Daemon {
     fn networks(&mut self, networks: Result<BTreeMap<BackendName, Network>, LinkError>, now: Now) {
         match networks {
             Ok(networks) => {
-                for (backend, network) in &networks {
-                    info!(%backend, connected = network.connected, interface = network.interface,
-                        link = network.link.as_str(), "network");
-                }
+                self.chronicle.networks(&networks);
                 self.world.failing.remove("link");
                 let linked = networks.values().any(|network| network.connected);
                 // Not while there is no way out, for the reason given in `Attempts::start`.
@@ -224,7 +239,7 @@ impl Daemon {
             }
             // What cannot be sensed is never taken for good news.
             Err(error) => {
-                error!(%error, "sensing the network");
+                error!("sensing the network: {error}");
                 self.world.failing.insert("link");
                 self.world.networks.clear();
             }
@@ -255,7 +270,7 @@ impl Daemon {
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.
     fn wall_jumped(&mut self, now: Now) {
-        info!(wall_micros = now.wall.as_micros(), "the wall clock was set");
+        info!("the wall clock was set, to {} microseconds since the epoch", now.wall.as_micros());
         self.world.clock_unset = clock::is_unset(now.wall);
         self.core.handle(Input::World(self.world.clone()), now);
         self.respread(now);
@@ -274,7 +289,9 @@ impl Daemon {
                 self.save_pauses(reply);
             }
             Command::Reload { reply } => {
-                let outcome = self.reload(now).inspect_err(|error| error!(%error, "reloading; the old one holds"));
+                let outcome = self
+                    .reload(now)
+                    .inspect_err(|error| error!("reloading the configuration; the old one holds: {error}"));
                 answer(reply, outcome.map_err(|error| error.to_string()));
             }
             Command::SyncNow { strategy, reply } => {
@@ -290,9 +307,10 @@ impl Daemon {
     }
 
     /// Shows the status, if it differs from the one shown.
-    pub(super) fn publish(&self, now: Now) {
+    pub(super) fn publish(&mut self, now: Now) {
         let status = Status { running: self.attempts.transfers(), ..self.core.status(&self.counts, now) };
         let status = Arc::new(status);
+        self.chronicle.look(&status, self.core.ill(), now.moment);
         self.status.send_if_modified(|shown| {
             let differs = **shown != *status;
             *shown = status;
@@ -303,7 +321,8 @@ impl Daemon {
     /// Cuts what runs, waits until every end is on disk, at most [`STOP_LIMIT`]: what is not written by then is
     /// still marked as running and goes again after the next start.
     async fn stop(&mut self, sources: &mut Sources) {
-        info!(attempts = self.attempts.count(), "stopping");
+        info!("stopping, {} attempts are cut", self.attempts.count());
+        self.service.stopping();
         self.core.handle(Input::Control(Control::Stop), clock::now());
         sources.refuse_commands().await;
         let safe_point = async {

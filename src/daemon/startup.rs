@@ -10,10 +10,12 @@ use tracing::{error, info, warn};
 use super::abandoned::AbandonedUploads;
 use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
+use super::chronicle::Chronicle;
 use super::event::Event;
 use super::holds::Holders;
 use super::pauses::{self, Pauses};
 use super::run::{Daemon, Sources};
+use super::service::Service;
 use super::signals::Signals;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
@@ -100,7 +102,9 @@ impl Wiring {
 /// Opens everything, takes the bus name last: whoever sees the name finds the daemon ready.
 pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources), StartError> {
     let now = clock::now();
-    let config = Arc::new(config::load(arguments.config.as_deref())?);
+    let mut service = Service::from_environment();
+    service.starting();
+    let config = Arc::new(config::load(arguments.config_file().as_deref())?);
     let addresses = Addresses::default();
     let backends = build(&config, &addresses)?;
     let (inbox, events) = mpsc::unbounded_channel();
@@ -124,7 +128,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         attempts: Attempts::new(inbox.clone(), store.clone()),
         inbox: inbox.clone(),
         config,
-        config_file: arguments.config.clone(),
+        arguments: arguments.clone(),
         wiring,
         world: World {
             clock_unset: clock::is_unset(now.wall),
@@ -136,6 +140,8 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         pauses: Pauses::default(),
         holders: Holders::default(),
         status,
+        service,
+        chronicle: Chronicle::default(),
         abandoned: AbandonedUploads::new(),
         unwritten: 0,
         unclaimed: 0,
@@ -174,9 +180,11 @@ fn open(
         .map_err(|error| StartError::Store(dir.clone(), Box::new(error)))?;
     let counts = opening.news.counts.values();
     let pending: u64 = counts.map(|counts| counts.pending).sum();
-    info!(dir = %dir.display(), pending, recovered = opening.recovered, crashed = opening.crashed, "queue open");
+    let Opening { recovered, crashed, .. } = &opening;
+    info!("queue open in {}: {pending} pending, {recovered} recovered, {crashed} crashed", dir.display());
     if let Some(salvage) = &opening.salvage {
-        warn!(moved_to = %salvage.moved_to.display(), tasks = salvage.tasks, "the database was damaged; carried over what is readable");
+        let (tasks, moved_to) = (salvage.tasks, salvage.moved_to.display());
+        warn!("the database was damaged: {tasks} tasks that are readable were carried over, the old one is {moved_to}");
     }
     Ok((store, opening))
 }
@@ -229,7 +237,7 @@ impl Daemon {
     /// Tells the core what was on disk.
     async fn begin(&mut self, opening: Opening, now: Now) {
         let setting = self.store.setting(pauses::SETTING).await.unwrap_or_else(|error| {
-            error!(%error, "reading the pauses");
+            error!("reading the pauses: {error}");
             None
         });
         self.pauses = Pauses::from_setting(&setting.unwrap_or_default(), now.wall);
@@ -244,13 +252,20 @@ impl Daemon {
 
     /// Reads the configuration anew. A bad one is refused whole and changes nothing.
     pub(super) fn reload(&mut self, now: Now) -> Result<(), StartError> {
-        let config = Arc::new(config::load(self.config_file.as_deref())?);
+        self.service.reloading();
+        let outcome = self.read_anew(now);
+        self.service.reloaded();
+        outcome
+    }
+
+    fn read_anew(&mut self, now: Now) -> Result<(), StartError> {
+        let config = Arc::new(config::load(self.arguments.config_file().as_deref())?);
         let backends = build(&config, &self.wiring.addresses)?;
         self.wiring.adopt(&config, backends);
         let configured = self.store.configure(options(&config));
         tokio::spawn(async move {
             if let Err(error) = configured.await {
-                error!(%error, "telling the store of the new configuration");
+                error!("telling the store of the new configuration: {error}");
             }
         });
         self.config = Arc::clone(&config);

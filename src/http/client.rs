@@ -14,7 +14,7 @@ use super::error::{ClientError, SendError};
 use super::moving::{Moved, Moving};
 use super::place::{Place, is_anonymous};
 use super::reply::Reply;
-use super::secret::Secret;
+use super::secret::{Secret, blot_query};
 use super::{Addresses, trust};
 use crate::model::BackendConfig;
 
@@ -241,6 +241,7 @@ impl Client {
         if let Some(secret) = &self.secret {
             secret.blot(sent, &mut reply.body);
         }
+        blot_query(&self.url, &mut reply.body);
         Ok(reply)
     }
 
@@ -282,7 +283,7 @@ impl Client {
                     inner.tls = tls;
                     self.rebuild(&mut inner);
                 }
-                Err(error) => tracing::warn!(%error, "the roots cannot be read again; the old ones stay"),
+                Err(error) => tracing::warn!("the roots cannot be read again; the old ones stay: {error}"),
             }
         }
         inner.client.clone()
@@ -292,7 +293,7 @@ impl Client {
         let timeouts = (self.connect_timeout, self.read_timeout);
         match build(inner.tls.clone(), self.proxy.as_ref(), timeouts, &self.addresses) {
             Ok(client) => inner.client = client,
-            Err(error) => tracing::warn!(%error, "the HTTP client cannot be built anew; the old one stays"),
+            Err(error) => tracing::warn!("the HTTP client cannot be built anew; the old one stays: {error}"),
         }
     }
 

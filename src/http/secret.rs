@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use reqwest::Url;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use rustix::fs::{Mode, OFlags};
 
@@ -74,14 +75,39 @@ impl Secret {
         let Some(token) = sent.get(&self.header).and_then(|value| value.as_bytes().get(self.prefix.len()..)) else {
             return;
         };
-        let escaped = serde_json::Value::from(String::from_utf8_lossy(token)).to_string();
-        for form in [token, escaped.trim_matches('"').as_bytes()] {
-            blot(form, body);
-        }
+        blot_forms(token, body);
     }
 
     fn complaint(&self, what: &str) -> String {
         format!("the credential in {}: {what}", self.file.display())
+    }
+}
+
+/// What a parameter's name has in it if its value is a secret, such as `api_key` or `sig`.
+const SECRET_NAMES: [&str; 7] = ["key", "token", "secret", "pass", "auth", "sig", "cred"];
+
+/// Blots out of what came back what the query of `url` holds in secret: each parameter with its value, as where the URL is
+/// said back, and values by themselves whose names say that they are secrets.
+pub(super) fn blot_query(url: &Url, body: &mut [u8]) {
+    for pair in url.query().unwrap_or_default().split('&') {
+        let value = pair.split_once('=').map_or("", |(_, value)| value);
+        if value.len() >= SHORTEST {
+            blot_forms(pair.as_bytes(), body);
+        }
+    }
+    for (name, value) in url.query_pairs() {
+        let name = name.to_lowercase();
+        if SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
+            blot_forms(value.as_bytes(), body);
+        }
+    }
+}
+
+/// Writes asterisks over a text in `body`, plain or as it stands in JSON.
+fn blot_forms(text: &[u8], body: &mut [u8]) {
+    let escaped = serde_json::Value::from(String::from_utf8_lossy(text)).to_string();
+    for form in [text, escaped.trim_matches('"').as_bytes()] {
+        blot(form, body);
     }
 }
 
@@ -136,5 +162,21 @@ mod tests {
         assert_eq!(blotted("ab\"c\\d", r#"{"you":"ab\"c\\d"}"#), r#"{"you":"********"}"#);
         assert_eq!(blotted("abc-123", ""), "");
         assert_eq!(blotted("ok", r#"{"outcome":"ok"}"#), r#"{"outcome":"ok"}"#);
+    }
+
+    #[test]
+    fn a_query_said_back_is_blotted_out_and_honest_words_are_not() {
+        let blotted = |query: &str, body: &str| {
+            let mut body = body.as_bytes().to_vec();
+            blot_query(&Url::parse(&format!("http://h/sync?{query}")).unwrap(), &mut body);
+            String::from_utf8(body).unwrap()
+        };
+        let of_key = r#"{"url":"/sync?api_key=a%20bcdef&v=2","args":{"api_key":"a bcdef"}}"#;
+        let expected = r#"{"url":"/sync?*****************&v=2","args":{"api_key":"*******"}}"#;
+        assert_eq!(blotted("api_key=a%20bcdef&v=2", of_key), expected);
+        assert_eq!(blotted("format=results", r#"{"results":[]}"#), r#"{"results":[]}"#);
+        assert_eq!(blotted("format=results", "GET /sync?format=results"), "GET /sync?**************");
+        assert_eq!(blotted("key=ok", r#"{"outcome":"ok"}"#), r#"{"outcome":"ok"}"#);
+        assert_eq!(blotted("", "words"), "words");
     }
 }

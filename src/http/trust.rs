@@ -42,11 +42,11 @@ fn private(file: &Path) -> Result<RootCertStore, ClientError> {
 fn system() -> RootCertStore {
     let found = rustls_native_certs::load_native_certs();
     for error in &found.errors {
-        tracing::warn!(%error, "a root certificate of the system cannot be read");
+        tracing::warn!("a root certificate of the system cannot be read: {error}");
     }
     let mut roots = RootCertStore::empty();
     let (added, ignored) = roots.add_parsable_certificates(found.certs);
-    tracing::debug!(added, ignored, "root certificates of the system");
+    tracing::debug!("root certificates of the system: {added} trusted, {ignored} unreadable");
     if roots.is_empty() {
         tracing::warn!("the system has no root certificates: install ca-certificates, or set ca_file");
     }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Scheduler, Wake};
 use crate::model::{
-    CountsByStrategy, Kind, ManagerState, Moment, Network, Now, Overrides, Power, Reason, Status, Strategy,
-    StrategyName, StrategyStatus, WallTime,
+    BackendName, CountsByStrategy, Kind, ManagerState, Moment, Network, Now, Overrides, Power, Reason, Status,
+    Strategy, StrategyName, StrategyStatus, WallTime,
 };
 
 /// All that [`Scheduler::status`] shows, but for the queue's counts.
@@ -21,6 +21,14 @@ impl Scheduler {
     pub fn status(&self, counts: &CountsByStrategy, now: Now) -> Status {
         let next_wake = self.wake.map(|(at, wake)| (wake.as_str(), now.wall_of(at)));
         Status { next_wake, ..self.status_but_wake(counts, now) }
+    }
+
+    /// The backends that do not work now: why, and what the last failure said.
+    pub fn ill(&self) -> impl Iterator<Item = (&BackendName, Reason, &str)> {
+        let each = self.backends.iter();
+        each.filter_map(|(name, backend)| {
+            backend.illness().map(|illness| (name, illness.reason(), illness.words.as_str()))
+        })
     }
 
     pub(super) fn shown(&self, now: Now) -> Shown {

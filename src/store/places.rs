@@ -44,7 +44,7 @@ impl Suspicion {
     /// From now on.
     pub(super) fn raise(&self) {
         if let Err(error) = File::create(&self.0) {
-            tracing::error!(%error, "noting that the queue database is damaged");
+            tracing::error!("noting that the queue database is damaged: {error}");
         }
     }
 

@@ -69,7 +69,7 @@ pub(super) fn ask<Q: Query>(
             Missing::Refused(refusal) => refusal,
             Missing::Broken(error) => {
                 let error = StoreError::new(Q::DOING, error);
-                tracing::error!(%error, "the store cannot be read");
+                tracing::error!("the store cannot be read: {error}");
                 if let StoreError::Damaged { .. } = error {
                     suspicion.raise();
                 }

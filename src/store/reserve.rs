@@ -35,7 +35,7 @@ impl Reserve {
         self.full = match self.take() {
             Ok(()) => true,
             Err(error) => {
-                tracing::debug!(%error, "the reserve cannot be filled");
+                tracing::debug!("the reserve cannot be filled: {error}");
                 // Half a reserve would take the space that ends need.
                 let _ = self.file.set_len(0);
                 false
@@ -78,7 +78,7 @@ impl Reserve {
         match self.file.set_len(0).and_then(|()| self.file.sync_all()) {
             Ok(()) => true,
             Err(error) => {
-                tracing::error!(%error, "releasing the reserve");
+                tracing::error!("releasing the reserve: {error}");
                 false
             }
         }

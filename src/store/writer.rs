@@ -64,7 +64,7 @@ impl Writer {
             }
         }
         if let Err((_, error)) = self.conn.close() {
-            tracing::error!(%error, "closing the queue database");
+            tracing::error!("closing the queue database: {error}");
         }
     }
 
@@ -117,7 +117,7 @@ impl Writer {
 
     fn give_up(&mut self, job: &mut dyn Job, error: rusqlite::Error) {
         let error = StoreError::new(job.doing(), error);
-        tracing::error!(%error, "the store refuses an operation");
+        tracing::error!("the store refuses an operation: {error}");
         if let StoreError::Damaged { .. } = error {
             self.suspicion.raise();
         }
@@ -130,7 +130,7 @@ impl Writer {
             if !self.conn.is_autocommit()
                 && let Err(error) = self.conn.execute_batch("ROLLBACK")
             {
-                tracing::error!(%error, "undoing a transaction");
+                tracing::error!("undoing a transaction: {error}");
             }
             self.books.rolled_back();
             self.agenda.rolled_back();
@@ -186,7 +186,7 @@ impl Writer {
         match gathered {
             Ok(news) => (news != StoreNews::default()).then_some(news),
             Err(error) => {
-                tracing::error!(%error, "reading what a commit changed");
+                tracing::error!("reading what a commit changed: {error}");
                 None
             }
         }

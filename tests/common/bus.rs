@@ -24,10 +24,16 @@ impl PrivateBus {
     /// A bus with these limits, by their names in `dbus-daemon(1)`; the others are as built in, which are nearly those of
     /// the system's bus: 128 calls of a connection may wait for their answers.
     pub(crate) fn with_limits(limits: &[(&str, u64)]) -> Self {
+        Self::with(ANYTHING_GOES, limits)
+    }
+
+    /// A bus with this type and policy, and these limits.
+    pub(crate) fn with(policy: &str, limits: &[(&str, u64)]) -> Self {
         let dir = TempDir::with_prefix("ferry-bus-").expect("a temporary directory");
         fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).expect("open to other users");
         let config = dir.path().join("bus.conf");
-        fs::write(&config, configuration(&dir.path().join("socket").display().to_string(), limits)).expect("a file");
+        fs::write(&config, configuration(&dir.path().join("socket").display().to_string(), policy, limits))
+            .expect("a file");
         let mut daemon = Command::new("dbus-daemon")
             .arg("--config-file")
             .arg(&config)
@@ -62,22 +68,25 @@ impl Drop for PrivateBus {
     }
 }
 
-fn configuration(socket: &str, limits: &[(&str, u64)]) -> String {
+/// The policy of a bus for tests.
+const ANYTHING_GOES: &str = r#"<type>session</type>
+  <policy context="default">
+    <allow user="*"/>
+    <allow own="*"/>
+    <allow send_destination="*" eavesdrop="false"/>
+    <allow receive_sender="*"/>
+  </policy>"#;
+
+fn configuration(socket: &str, policy: &str, limits: &[(&str, u64)]) -> String {
     let limits: String =
         limits.iter().map(|(name, value)| format!("  <limit name=\"{name}\">{value}</limit>\n")).collect();
     format!(
         r#"<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
-  <type>session</type>
+  {policy}
   <listen>unix:path={socket}</listen>
   <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow user="*"/>
-    <allow own="*"/>
-    <allow send_destination="*" eavesdrop="false"/>
-    <allow receive_sender="*"/>
-  </policy>
 {limits}</busconfig>
 "#
     )

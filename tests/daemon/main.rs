@@ -1,15 +1,19 @@
 //! The built `ferryd` from start to end: a private bus, real sockets and links, the embedded server as the judge.
 
+mod all_output;
 #[path = "../common/bus.rs"]
 mod bus;
 mod configuration;
 mod damage;
 mod device;
 mod hold;
+mod journal;
 mod lifecycle;
 mod link;
+mod manager;
 #[path = "../common/netns.rs"]
 mod netns;
+mod notify;
 mod outcomes;
 mod pause;
 mod rest;

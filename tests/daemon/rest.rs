@@ -8,6 +8,7 @@ use ferryd::demo::Behaviour;
 use serde_json::json;
 
 use crate::device::{Device, tell};
+use crate::manager::Manager;
 use crate::netns::{self, Pair};
 use crate::servers::{config, config_with, serve, serve_in, serve_tls};
 
@@ -63,6 +64,8 @@ fn offline_with_a_thousand_tasks_waiting() {
     let server = serve_in(&pair.server, Behaviour::honest());
     pair.unplug();
     let mut device = Device::off(Some(&pair.device), &config(&server));
+    // Nor does a service manager that watches no watchdog make it wake.
+    let _manager = Manager::of(&mut device);
     device.set("FERRYD_LOG", "debug");
     device.switch_on();
     let ids = device.enqueue(1_000);

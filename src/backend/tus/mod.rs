@@ -62,7 +62,8 @@ impl TusBackend {
 
     /// The place of a URL that was kept; none takes back an earlier one.
     fn place_of(&self, url: &str) -> Option<crate::http::Place> {
-        let refused = |words: String| tracing::warn!(words, "an upload's URL that was kept cannot be used");
+        let refused =
+            |words: String| tracing::warn!("the kept URL of an upload cannot be used, it starts anew: {words}");
         Some(url).filter(|url| !url.is_empty()).and_then(|url| self.client.place(url).map_err(refused).ok())
     }
 

@@ -184,7 +184,7 @@ impl<'a> Session<'a> {
             Found::Damaged(words) => {
                 // No attempt would get further with it: the next one begins anew.
                 if let Err(error) = self.keep.keep(self.task.id, String::new()).await {
-                    tracing::warn!(task = %self.task.id, error, "forgetting an upload that is damaged");
+                    tracing::warn!(task = %self.task.id, reason = error, "forgetting a damaged upload of task {}: {error}", self.task.id);
                 }
                 Err(Answer::Foreign { words: format!("HEAD: {words}") })
             }

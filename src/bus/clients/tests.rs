@@ -276,3 +276,43 @@ fn who_left_is_forgotten_with_what_waited() {
     assert!(clients.next().is_none());
     assert_eq!((clients.len(), clients.waiting_bytes), (0, 0));
 }
+
+#[test]
+fn a_call_that_asks_whether_it_may_holds_nothing_up_until_it_goes_on() {
+    let mut clients = known(&[":1.1"]);
+    for (name, effect) in [("W", Effect::Write), ("R", Effect::Read)] {
+        clients.arrived(":1.1", message(name, 1), effect, now());
+    }
+    let write = begun(&mut clients).remove(0);
+    assert_eq!((write.0.as_str(), clients.in_flight()), ("W", 2), "the read waits for it");
+    clients.asks(&write.1);
+    let read = begun(&mut clients);
+    assert_eq!((names(&read), clients.in_flight()), (vec!["R"], 1));
+    done(&mut clients, &read[0].1);
+    assert_eq!((clients.in_flight(), clients.idle().count()), (0, 0), "it is not idle: its name stands for its calls");
+    clients.goes_on(&write.1);
+    clients.arrived(":1.1", message("R", 1), Effect::Read, now());
+    assert_eq!((begun(&mut clients).len(), clients.in_flight()), (0, 2), "a read waits for it again");
+    done(&mut clients, &write.1);
+    let read = begun(&mut clients);
+    done(&mut clients, &read[0].1);
+    assert_eq!((clients.in_flight(), clients.idle().count()), (0, 1));
+}
+
+#[test]
+fn calls_that_ask_take_no_share_and_are_bounded_by_themselves() {
+    let mut clients = known(&[":1.1"]);
+    for _ in 0..2 * ASKING {
+        clients.arrived(":1.1", message("R", 1), Effect::Read, now());
+    }
+    let mut asking = Vec::new();
+    while let Some((ticket, _)) = clients.next() {
+        clients.asks(&ticket);
+        asking.push(ticket);
+    }
+    assert_eq!((asking.len(), clients.in_flight()), (ASKING, 0));
+    let first = asking.remove(0);
+    clients.goes_on(&first);
+    done(&mut clients, &first);
+    assert_eq!(begun(&mut clients).len(), READS_IN_FLIGHT);
+}

@@ -3,6 +3,8 @@
 //! answer means for a call is not its matter (`access`).
 
 mod book;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;

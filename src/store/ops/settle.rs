@@ -25,7 +25,7 @@ impl Operation for Settle {
         for (id, settlement) in &self.settlements {
             match Row::find(work.conn, *id)? {
                 Some(row) => settle(work, row, settlement, self.now)?,
-                None => tracing::warn!(%id, "an attempt ended whose task is not there"),
+                None => tracing::warn!(task = %id, "an attempt of task {id} ended, which is not there"),
             }
         }
         Ok(())

@@ -25,7 +25,7 @@ const COMPANIONS: [&str; 2] = ["-wal", "-shm"];
 
 /// Replaces the database by what is readable of it. `reason` is what was found wrong with it.
 pub(super) fn salvage(database: &Path, reason: &str, now: WallTime) -> Result<Salvage, OpenError> {
-    tracing::error!(reason, "the queue database is damaged: what can be read is carried over");
+    tracing::error!(reason, "the queue database is damaged ({reason}): what can be read is carried over");
     let copy = with_suffix(database, ".copy");
     let rebuilt = with_suffix(database, ".rebuilt");
     remove_own(&copy)?;
@@ -36,7 +36,10 @@ pub(super) fn salvage(database: &Path, reason: &str, now: WallTime) -> Result<Sa
     let moved_to = free_name(database, now);
     put_in_place(database, &rebuilt, &moved_to)?;
     remove_own(&copy)?;
-    tracing::warn!(tasks, moved_to = %moved_to.display(), "the queue database is replaced");
+    tracing::warn!(
+        "the queue database is replaced: {tasks} tasks carried over, the damaged one is {}",
+        moved_to.display()
+    );
     Ok(Salvage { moved_to, tasks, lost_reason: reason.to_owned() })
 }
 

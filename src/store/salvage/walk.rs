@@ -75,7 +75,7 @@ pub(super) fn carry_over(copy: &Path, new_pages: &mut File, new: &Connection) ->
 fn open_copy(copy: &Path, new_pages: &mut File) -> Option<Connection> {
     open(copy)
         .or_else(|error| {
-            tracing::warn!(%error, "the first page is damaged too");
+            tracing::warn!("the first page is damaged too: {error}");
             replace_first_page(copy, new_pages).ok();
             open(copy)
         })
@@ -87,7 +87,7 @@ fn open(copy: &Path) -> Result<Connection> {
     old.execute_batch("PRAGMA temp_store = MEMORY; PRAGMA cell_size_check = ON;")?;
     let checkpoint: Result<i64> = old.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0));
     if let Err(error) = checkpoint {
-        tracing::warn!(%error, "the WAL could not be written back");
+        tracing::warn!("the WAL could not be written back: {error}");
     }
     for table in TABLES {
         select(&old, table, "")?;

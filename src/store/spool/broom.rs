@@ -34,7 +34,7 @@ impl Broom {
         for entry in fs::read_dir(folder)? {
             match entry?.file_name().to_str().map(TaskId::parse) {
                 Some(Ok(id)) => drop(there.insert(id)),
-                Some(Err(_)) | None => tracing::warn!(folder = %folder.display(), "something else lies in the spool"),
+                Some(Err(_)) | None => tracing::warn!("something else lies in the spool: {}", folder.display()),
             }
         }
         Ok(Self { folder: folder.to_owned(), files: Mutex::new(Files { there, ..Files::default() }) })
@@ -70,7 +70,7 @@ impl Broom {
         match thread::Builder::new().name("spool-sweep".to_owned()).spawn(move || broom.serve()) {
             Ok(_) => files.is_sweeping = true,
             // The next sweep takes them along, or the next start.
-            Err(error) => tracing::error!(%error, "starting a thread that frees the spool"),
+            Err(error) => tracing::error!("starting a thread that frees the spool: {error}"),
         }
     }
 
@@ -78,9 +78,9 @@ impl Broom {
         while let Some(ids) = self.next() {
             for id in ids {
                 match fs::remove_file(self.folder.join(id.to_string())) {
-                    Ok(()) => tracing::debug!(task = %id, "a file is gone from the spool"),
+                    Ok(()) => tracing::debug!(task = %id, "the file of task {id} is gone from the spool"),
                     Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => tracing::error!(task = %id, %error, "removing a file from the spool"),
+                    Err(error) => tracing::error!(task = %id, "removing the file of task {id} from the spool: {error}"),
                 }
             }
         }

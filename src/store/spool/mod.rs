@@ -113,7 +113,7 @@ impl Spool {
     pub(super) fn sweep_orphans(&self, conn: &Connection) -> rusqlite::Result<()> {
         let orphans = self.broom.orphans(conn)?;
         if !orphans.is_empty() {
-            tracing::info!(files = orphans.len(), "files in the spool belong to no task that needs them");
+            tracing::info!("{} files in the spool belong to no task that needs them: they go", orphans.len());
             self.broom.sweep(orphans);
         }
         Ok(())

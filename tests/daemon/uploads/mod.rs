@@ -2,7 +2,7 @@
 //! server holds, and that no byte was sent to it that it had.
 
 mod cuts;
-mod files;
+pub(crate) mod files;
 mod kills;
 mod real_server;
 mod turns;
