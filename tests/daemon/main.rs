@@ -16,6 +16,7 @@ mod netns;
 mod notify;
 mod outcomes;
 mod pause;
+mod power;
 mod rest;
 mod secrets;
 mod servers;
