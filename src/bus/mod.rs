@@ -20,6 +20,7 @@ mod options;
 mod outbox;
 mod payload;
 mod polkit;
+mod power;
 mod publish;
 mod route;
 mod serve;

@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::error::{Refusal, quoted};
 use super::subscribers::Subscribers;
 use super::wire::Dictionary;
-use super::{manager, network, standard, strategy, tasks};
+use super::{manager, network, power, standard, strategy, tasks};
 use crate::model::{Config, Status, StrategyName};
 
 /// The object that stands for the daemon.
@@ -90,7 +90,7 @@ fn next_node(path: &str) -> Option<&'static str> {
 /// Ferry's own interfaces of an object.
 pub(super) fn interfaces(object: &Object) -> &'static [&'static Interface] {
     match object {
-        Object::Root => &[&manager::INTERFACE, &tasks::INTERFACE, &network::INTERFACE],
+        Object::Root => &[&manager::INTERFACE, &tasks::INTERFACE, &network::INTERFACE, &power::INTERFACE],
         Object::Strategy(_) => &[&strategy::INTERFACE],
         Object::Branch => &[],
     }
@@ -107,6 +107,7 @@ pub(super) fn properties(
         Object::Strategy(name) => strategy::properties(name, config, status),
         Object::Root if interface.name == manager::INTERFACE.name => manager::properties(status),
         Object::Root if interface.name == network::INTERFACE.name => network::properties(&status.network),
+        Object::Root if interface.name == power::INTERFACE.name => power::properties(&status.power),
         Object::Root | Object::Branch => BTreeMap::new(),
     }
 }

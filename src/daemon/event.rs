@@ -3,8 +3,11 @@
 use std::collections::BTreeMap;
 
 use crate::bus::Command;
-use crate::model::{Answer, AttemptId, BackendName, Claimed, HoldId, Network, Settlement, StoreNews, TaskId, Transfer};
+use crate::model::{
+    Answer, AttemptId, BackendName, Claimed, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+};
 use crate::sense::link::LinkError;
+use crate::sense::power::PowerError;
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -14,6 +17,8 @@ pub(crate) enum Event {
     Stored(StoreNews),
     /// The network is now so, or its sense fails.
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
+    /// Power was read, or its sense fails.
+    Power(Result<Power, PowerError>),
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

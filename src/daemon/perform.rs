@@ -36,6 +36,7 @@ impl Daemon {
             Effect::Abort { attempt, cut } => self.attempts.abort(attempt, cut),
             Effect::Hold { attempt, hold } => self.attempts.cue(attempt, |cue| cue.may_begin = !hold),
             Effect::LinkBack { attempt } => self.attempts.cue(attempt, |cue| cue.link_ups += 1),
+            Effect::ReadPower => self.wiring.read_power(),
             Effect::HoldEnds(id) => self.end_hold(id),
             Effect::Settle(settlements) => self.settle(settlements, now),
             Effect::Tidy => self.tidy(now),

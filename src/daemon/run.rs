@@ -18,12 +18,13 @@ use super::service::Service;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, State, Status, StoreNews, TaskChange,
-    TaskNews, Transfer, World,
+    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Power, State, Status, StoreNews,
+    TaskChange, TaskNews, Transfer, World,
 };
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::LinkError;
+use crate::sense::power::PowerError;
 use crate::store::Store;
 
 /// The longest that a stop waits for attempts to be cut and ends to be written, and then for the bus to let us go.
@@ -134,6 +135,7 @@ impl Daemon {
         match event {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks(networks, now),
+            Event::Power(power) => self.power(power, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -244,6 +246,26 @@ impl Daemon {
         }
         self.core.handle(Input::World(self.world.clone()), now);
         self.tell_abandoned();
+    }
+
+    fn power(&mut self, power: Result<Power, PowerError>, now: Now) {
+        match power {
+            Ok(power) => {
+                if power != self.world.power {
+                    info!(external = power.external, battery = ?power.battery, saving = power.power_save, "power");
+                }
+                self.world.failing.remove("power");
+                self.world.power = power;
+            }
+            // What cannot be sensed is never taken for good news.
+            Err(error) => {
+                error!(%error, "sensing power");
+                self.world.failing.insert("power");
+                self.world.power = Power::unknown();
+            }
+        }
+        self.world.power_read = now.moment;
+        self.core.handle(Input::World(self.world.clone()), now);
     }
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.

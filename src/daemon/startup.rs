@@ -21,10 +21,11 @@ use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, StoreNews, TaskNews, World};
+use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
+use crate::sense::power;
 use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
@@ -53,6 +54,7 @@ pub(super) struct Wiring {
     addresses: Addresses,
     targets: watch::Sender<Targets>,
     rules: watch::Sender<Vec<InterfaceRule>>,
+    readings: watch::Sender<u64>,
     config: watch::Sender<Arc<Config>>,
     changes: mpsc::UnboundedSender<TaskNews>,
 }
@@ -72,6 +74,11 @@ impl Wiring {
     pub(super) fn tell(&self, change: TaskNews) {
         // The bus face ends only with the daemon.
         self.changes.send(change).ok();
+    }
+
+    /// Has power read anew.
+    pub(super) fn read_power(&self) {
+        self.readings.send_modify(|count| *count += 1);
     }
 
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
@@ -108,8 +115,10 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let (changes, changed) = mpsc::unbounded_channel();
     let (targets, target_news) = watch::channel(targets(&backends, &addresses));
     let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
+    let (readings, reading_wanted) = watch::channel(0);
     let (config_sender, config_news) = watch::channel(Arc::clone(&config));
-    let wiring = Wiring { backends, addresses: addresses.clone(), targets, rules, config: config_sender, changes };
+    let wiring =
+        Wiring { backends, addresses: addresses.clone(), targets, rules, readings, config: config_sender, changes };
 
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
@@ -121,7 +130,12 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         config,
         arguments: arguments.clone(),
         wiring,
-        world: World { clock_unset: clock::is_unset(now.wall), ..World::unknown() },
+        world: World {
+            clock_unset: clock::is_unset(now.wall),
+            power: Power::unknown(),
+            power_read: now.moment,
+            ..World::unknown()
+        },
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         holders: Holders::default(),
@@ -139,6 +153,10 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         Ports { store, commands: commander, status: shown, config: config_news, changes: changed, now: clock::now };
     let bus = Bus::serve(arguments.bus_address(), ports).await?;
     tokio::spawn(watch_addresses(addresses, inbox.clone()));
+    let power_inbox = inbox.clone();
+    tokio::spawn(power::watch(reading_wanted, move |power| {
+        power_inbox.send(Event::Power(power)).ok();
+    }));
     tokio::spawn(link::watch(target_news, rule_news, move |networks| {
         inbox.send(Event::Networks(networks)).ok();
     }));

@@ -49,6 +49,11 @@ impl BatteryFloor {
     /// The floors there are.
     pub const ALL: [u8; 5] = [0, 15, 30, 50, 80];
 
+    /// Each of them.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().map(Self)
+    }
+
     /// A floor of `percent`, if it is one of [`ALL`](Self::ALL).
     pub fn new(percent: u8) -> Option<Self> {
         Self::ALL.contains(&percent).then_some(Self(percent))

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BackendName, WallTime};
+use super::{BackendName, BatteryFloor, Moment, WallTime};
 
 macro_rules! words {
     ($(#[$doc:meta])* $Name:ident { $($(#[$vdoc:meta])* $Variant:ident = $word:literal,)+ }) => {
@@ -195,16 +195,55 @@ impl Network {
 pub struct Power {
     /// A charger is plugged in, or there is no battery.
     pub external: bool,
-    /// The battery's charge in percent, if there is a battery.
-    pub battery_percent: Option<f64>,
+    /// A battery is being charged.
+    pub charging: bool,
+    /// The device's own batteries, as if they were one.
+    pub battery: Battery,
+    /// The highest floor that these have reached; the scheduler sees to it that it does not flutter.
+    pub reached: BatteryFloor,
     /// Power-save mode is on.
     pub power_save: bool,
 }
 
+/// How full the device's own batteries are.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Battery {
+    /// There is none.
+    None,
+    /// There is one, and nobody can tell: never taken for good news.
+    Unreadable,
+    /// So much, 0 to 100.
+    Percent(f64),
+}
+
+impl Battery {
+    /// The highest floor that it has surely reached; without a battery, all are.
+    pub fn reaches(self) -> BatteryFloor {
+        let percent = match self {
+            Self::None => 100.0,
+            Self::Unreadable => 0.0,
+            Self::Percent(percent) => percent,
+        };
+        BatteryFloor::all().filter(|floor| f64::from(floor.percent()) <= percent).max().unwrap_or_default()
+    }
+}
+
 impl Power {
+    /// Not sensed: never taken for good news.
+    pub fn unknown() -> Self {
+        let battery = Battery::Unreadable;
+        Self { external: false, charging: false, battery, reached: battery.reaches(), power_save: false }
+    }
+
     /// A machine without a battery: always on external power.
     pub fn mains() -> Self {
-        Self { external: true, battery_percent: None, power_save: false }
+        Self {
+            external: true,
+            charging: false,
+            battery: Battery::None,
+            reached: Battery::None.reaches(),
+            power_save: false,
+        }
     }
 }
 
@@ -215,6 +254,8 @@ pub struct World {
     pub networks: BTreeMap<BackendName, Network>,
     /// Power, until it is sensed: mains.
     pub power: Power,
+    /// When it was read.
+    pub power_read: Moment,
     /// The wall clock is older than this build, so dates mean nothing.
     pub clock_unset: bool,
     /// Senses that fail now, by name; a failing sense is never taken for good news.
@@ -224,7 +265,13 @@ pub struct World {
 impl World {
     /// Before any sense has spoken: offline.
     pub fn unknown() -> Self {
-        Self { networks: BTreeMap::new(), power: Power::mains(), clock_unset: false, failing: BTreeSet::new() }
+        Self {
+            networks: BTreeMap::new(),
+            power: Power::mains(),
+            power_read: Moment::default(),
+            clock_unset: false,
+            failing: BTreeSet::new(),
+        }
     }
 }
 

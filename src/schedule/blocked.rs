@@ -30,7 +30,7 @@ fn missing_of_network(conditions: &Conditions, network: &Network) -> Vec<Reason>
 
 fn missing_of_power(conditions: &Conditions, power: &Power) -> Vec<Reason> {
     let charging = (conditions.charging && !power.external).then_some(Reason::NotCharging);
-    let low = power.battery_percent.is_some_and(|percent| percent < f64::from(conditions.min_battery.percent()));
+    let low = power.reached < conditions.min_battery;
     let battery = (!power.external && low).then_some(Reason::LowBattery);
     let power_save = (conditions.heed_power_save && power.power_save).then_some(Reason::PowerSave);
     [charging, battery, power_save].into_iter().flatten().collect()
@@ -54,7 +54,7 @@ fn is_wifi(network: &Network) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::BatteryFloor;
+    use crate::model::{Battery, BatteryFloor};
 
     fn free() -> Conditions {
         Conditions {
@@ -135,7 +135,8 @@ mod tests {
     #[test]
     fn power() {
         let wifi = network(LinkType::Wifi, Metered::No);
-        let battery = |percent| Power { external: false, battery_percent: Some(percent), power_save: false };
+        let of = |battery: Battery| Power { external: false, battery, reached: battery.reaches(), ..Power::mains() };
+        let battery = |percent| of(Battery::Percent(percent));
         let floor = Conditions { min_battery: BatteryFloor::new(30).expect("a floor"), ..free() };
         let charging = Conditions { charging: true, ..free() };
         let saver = Conditions { heed_power_save: true, ..free() };
@@ -144,7 +145,10 @@ mod tests {
         assert_eq!(ask(&floor, battery(29.9)), [Reason::LowBattery]);
         assert_eq!(ask(&floor, battery(30.0)), []);
         assert_eq!(ask(&floor, Power { external: true, ..battery(5.0) }), []);
-        assert_eq!(ask(&floor, Power { battery_percent: None, ..battery(0.0) }), []);
+        assert_eq!(ask(&floor, of(Battery::None)), []);
+        let unreadable = of(Battery::Unreadable);
+        assert_eq!(ask(&floor, unreadable.clone()), [Reason::LowBattery], "never taken for good news");
+        assert_eq!(ask(&free(), unreadable), []);
         assert_eq!(ask(&charging, battery(100.0)), [Reason::NotCharging]);
         assert_eq!(ask(&charging, Power::mains()), []);
         assert_eq!(ask(&saver, Power { power_save: true, ..Power::mains() }), [Reason::PowerSave]);

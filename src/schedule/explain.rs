@@ -10,7 +10,7 @@ use super::lane::Lane;
 use super::outcome::Ill;
 use super::pause::Paused;
 use crate::model::{
-    Assume, BackendName, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause, Reason, Standing,
+    Assume, BackendName, Battery, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause, Reason, Standing,
     StrategyName, Task, WallTime, World,
 };
 
@@ -35,6 +35,9 @@ impl Scheduler {
         rows.extend(self.illness_row(&task.strategy, now));
         if rows.is_empty() {
             rows.extend(self.concurrency(task));
+        }
+        if rows.is_empty() {
+            rows.extend(self.reading_of_charge(task, now));
         }
         rows
     }
@@ -134,7 +137,7 @@ impl Scheduler {
     }
 
     fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {
-        if let Some(percent) = world.power.battery_percent {
+        if let Battery::Percent(percent) = world.power.battery {
             row.detail.insert("battery_percent".to_owned(), format!("{percent:.0}"));
         }
         if let Some(strategy) = self.config.strategies.get(&task.strategy).filter(|_| row.reason == Reason::LowBattery)
@@ -209,6 +212,13 @@ impl Scheduler {
             "an attempt that runs now ends".to_owned()
         };
         Some(row)
+    }
+
+    /// A battery that takes long to be read.
+    fn reading_of_charge(&self, task: &Task, now: Now) -> Option<Block> {
+        let (id, _) = self.lane_of(task).filter(|(id, _)| !self.knows_charge(*id, now))?;
+        self.policy_of(id)?;
+        Some(Block { clears: "the battery has been read".to_owned(), ..row(Reason::LowBattery, WallTime::default()) })
     }
 
     fn lane_of(&self, task: &Task) -> Option<(LaneId, &Lane)> {
@@ -322,7 +332,10 @@ fn assumed(mut world: World, backend: &BackendName, assume: &Assume) -> World {
     network.roaming = assume.roaming.unwrap_or(network.roaming);
     world.networks.insert(backend.clone(), network);
     world.power.external = assume.external_power.unwrap_or(world.power.external);
-    world.power.battery_percent = assume.battery_percent.or(world.power.battery_percent);
+    if let Some(percent) = assume.battery_percent {
+        world.power.battery = Battery::Percent(percent);
+        world.power.reached = world.power.battery.reaches();
+    }
     world.power.power_save = assume.power_save.unwrap_or(world.power.power_save);
     world
 }

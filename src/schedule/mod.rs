@@ -5,6 +5,7 @@ mod attempt;
 mod backend;
 mod backoff;
 mod blocked;
+mod charge;
 mod choose;
 mod deadline;
 mod explain;
@@ -14,6 +15,7 @@ mod outcome;
 mod pause;
 mod policy;
 mod scheduler;
+mod settle;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -124,6 +126,8 @@ pub enum Effect {
         /// Which.
         attempt: AttemptId,
     },
+    /// Read the device's power anew; answered by [`Input::World`].
+    ReadPower,
     /// The time of a hold is over: whoever has it is told.
     HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
@@ -147,6 +151,8 @@ pub enum Wake {
     HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
+    /// A battery on which something depends is looked at again.
+    ReadPower,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -162,6 +168,7 @@ impl Wake {
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
+            Self::ReadPower => "read-power",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

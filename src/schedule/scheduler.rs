@@ -15,7 +15,7 @@ use super::pause::Pauses;
 use super::policy::Policy;
 use super::status::Shown;
 use super::unsettled::Unsettled;
-use super::{Control, Effect, Input, Wake};
+use super::{Control, Effect, Input, Wake, settle};
 use crate::model::{
     Answer, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now, Owner,
     Reason, Settlement, StrategyName, TaskError, TaskId, WallTime, World,
@@ -39,6 +39,8 @@ pub struct Scheduler {
     pub(super) pauses: Pauses,
     pub(super) holds: Holds,
     pub(super) stopping: bool,
+    /// Since when a reading of power is under way.
+    pub(super) reading_power: Option<Moment>,
     pub(super) tidy_at: Option<WallTime>,
     pub(super) unsettled: Unsettled,
     pub(super) wake: Option<(Moment, Wake)>,
@@ -46,7 +48,7 @@ pub struct Scheduler {
     pub(super) configured: WallTime,
     shown: Option<Shown>,
     next_attempt: AttemptId,
-    effects: VecDeque<Effect>,
+    pub(super) effects: VecDeque<Effect>,
     /// When the last input came; `None` once all that follows from it is decided.
     undecided: Option<Now>,
     rng: fastrand::Rng,
@@ -66,6 +68,7 @@ impl Scheduler {
             pauses: Pauses::default(),
             holds: Holds::default(),
             stopping: false,
+            reading_power: None,
             tidy_at: None,
             unsettled: Unsettled::default(),
             wake: None,
@@ -96,6 +99,7 @@ impl Scheduler {
         self.judge_attempts(now);
         self.look(now);
         self.tidy(now);
+        self.look_at_charge(now);
         self.effects.extend(self.unsettled.due(now));
         self.hold_files();
         self.undecided = Some(now);
@@ -141,8 +145,12 @@ impl Scheduler {
         }
     }
 
-    fn world_changed(&mut self, world: World, now: Now) {
+    fn world_changed(&mut self, mut world: World, now: Now) {
         let before = self.world.as_ref();
+        if let Some(before) = before {
+            world.power.reached = settle::reached(before.power.reached, world.power.battery);
+            self.reading_power = self.reading_power.filter(|_| world.power_read <= before.power_read);
+        }
         for (name, backend) in &mut self.backends {
             let old = before.and_then(|world| world.networks.get(name)).filter(|network| network.connected);
             let new = world.networks.get(name).filter(|network| network.connected);
@@ -384,11 +392,15 @@ impl Scheduler {
             return;
         }
         let able = |(id, lane): &(&LaneId, &Lane)| lane.is_ready(now) && self.may_go(**id, now);
-        let candidates = self.lanes.iter().filter(able).filter_map(|(id, lane)| self.candidate(*id, lane, now));
-        let Some(first) = choose(candidates) else {
+        let candidates: Vec<Candidate> =
+            self.lanes.iter().filter(able).filter_map(|(id, lane)| self.candidate(*id, lane, now)).collect();
+        let Some(first) = choose(candidates.iter().copied()) else {
             return;
         };
-        let lane = self.stirred_before(&first, now).unwrap_or(first.lane);
+        let urgent = self.stirred_before(&first, now).unwrap_or(first.lane);
+        let Some(lane) = self.by_charge(urgent, &candidates, now) else {
+            return;
+        };
         let Some(Policy { strategy, backend, limit, .. }) = self.policy_of(lane) else {
             return;
         };

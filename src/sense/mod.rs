@@ -2,3 +2,5 @@
 
 pub mod clock;
 pub mod link;
+pub mod power;
+mod uevent;

@@ -7,8 +7,8 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use ferryd::model::{
-    AttemptId, Config, Connectivity, Filter, LinkType, Metered, Moment, Network, NewTask, Now, Power, Settlement,
-    StoreNews, Task, TaskId, TaskResult, WallTime, World,
+    AttemptId, Battery, Config, Connectivity, Filter, LinkType, Metered, Moment, Network, NewTask, Now, Power,
+    Settlement, StoreNews, Task, TaskId, TaskResult, WallTime, World,
 };
 use ferryd::schedule::{Effect, Input, Scheduler};
 use ferryd::store::{Options, Store};
@@ -79,7 +79,7 @@ impl Device {
         };
         World {
             networks: self.config.backends.keys().map(|name| (name.clone(), network.clone())).collect(),
-            power: Power { external: false, battery_percent: Some(100.0), power_save: false },
+            power: Power { external: false, battery: Battery::Percent(100.0), ..Power::mains() },
             ..World::unknown()
         }
     }
@@ -241,6 +241,7 @@ impl<'a> Daemon<'a> {
             Effect::Abort { .. }
             | Effect::Hold { .. }
             | Effect::LinkBack { .. }
+            | Effect::ReadPower
             | Effect::HoldEnds(_)
             | Effect::Announce => {}
         }

@@ -1,5 +1,6 @@
 //! Tests of the core as a whole: an in-memory store in place of SQLite, and a clock that tests move by hand.
 
+mod charge;
 mod files;
 mod outages;
 mod outcomes;

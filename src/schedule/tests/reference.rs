@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::rig::SECOND;
 use crate::model::{
-    Answer, AnswerMode, AttemptId, BackendName, Config, Connectivity, Cut, Failure, HoldId, ItemOutcome, Kind,
+    Answer, AnswerMode, AttemptId, BackendName, Battery, Config, Connectivity, Cut, Failure, HoldId, ItemOutcome, Kind,
     LinkType, Metered, Moment, Network, NetworkNeed, Now, Overrides, Settlement, Strategy, StrategyName, TaskId,
     WallTime, World,
 };
@@ -110,6 +110,7 @@ pub(super) struct Reference {
     pub(super) paused: BTreeMap<Option<StrategyName>, Option<WallTime>>,
     /// When each hold ends by itself.
     pub(super) holds: BTreeMap<HoldId, Moment>,
+    low: BTreeSet<u8>,
     hunts: BTreeMap<Group, (Vec<TaskId>, usize)>,
     held_since: BTreeMap<Group, Moment>,
     generations: u64,
@@ -126,6 +127,7 @@ impl Reference {
             servers,
             paused: BTreeMap::new(),
             holds: BTreeMap::new(),
+            low: BTreeSet::new(),
             hunts: BTreeMap::new(),
             held_since: BTreeMap::new(),
             generations: 0,
@@ -149,6 +151,25 @@ impl Reference {
             }
         }
         self.world = world;
+        self.feel_the_battery();
+    }
+
+    /// A floor is low from when the battery falls below it until it is three percent above.
+    fn feel_the_battery(&mut self) {
+        for floor in [15, 30, 50, 80] {
+            let is_low = match self.world.power.battery {
+                Battery::None => Some(false),
+                Battery::Unreadable => Some(true),
+                Battery::Percent(percent) if percent < f64::from(floor) => Some(true),
+                Battery::Percent(percent) if percent >= f64::from(floor + 3) => Some(false),
+                Battery::Percent(_) => None,
+            };
+            match is_low {
+                Some(true) => drop(self.low.insert(floor)),
+                Some(false) => drop(self.low.remove(&floor)),
+                None => {}
+            }
+        }
     }
 
     /// Somebody wants it now: ailing servers may be asked again a second after they were last, but not before they said.
@@ -191,7 +212,7 @@ impl Reference {
                 Cut::Withdrawn
             } else if network.is_none_or(|network| !network.connected || !same_way(&run.network, network)) {
                 Cut::Link
-            } else if !network.is_some_and(|network| hold(&run.conditions, network, &self.world)) {
+            } else if !network.is_some_and(|network| hold(&run.conditions, network, &self.world, &self.low)) {
                 Cut::Condition
             } else {
                 continue;
@@ -236,7 +257,8 @@ impl Reference {
             let network = self.world.networks.get(backend).filter(|network| network.connected);
             !paused
                 && self.holds.is_empty()
-                && network.is_some_and(|network| hold(&strategy.conditions.with(overrides), network, &self.world))
+                && network
+                    .is_some_and(|network| hold(&strategy.conditions.with(overrides), network, &self.world, &self.low))
         })
     }
 
@@ -449,7 +471,7 @@ fn same_way(old: &Network, new: &Network) -> bool {
     old.interface == new.interface && (old.subnet == new.subnet || old.subnet.is_empty() || new.subnet.is_empty())
 }
 
-fn hold(conditions: &crate::model::Conditions, network: &Network, world: &World) -> bool {
+fn hold(conditions: &crate::model::Conditions, network: &Network, world: &World, low: &BTreeSet<u8>) -> bool {
     let wired_or_wifi = network.link == LinkType::Wifi || network.link == LinkType::Ethernet;
     let free = match network.metered {
         Metered::No | Metered::GuessNo => true,
@@ -463,7 +485,7 @@ fn hold(conditions: &crate::model::Conditions, network: &Network, world: &World)
     };
     let reach = network.connectivity == Connectivity::Full || network.connectivity == Connectivity::Unknown;
     let power = &world.power;
-    let charge = power.battery_percent.unwrap_or(100.0) >= f64::from(conditions.min_battery.percent());
+    let charge = !low.contains(&conditions.min_battery.percent());
     link && reach
         && (conditions.roaming || !network.roaming)
         && (power.external || (!conditions.charging && charge))

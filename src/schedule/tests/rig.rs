@@ -300,6 +300,7 @@ pub(super) struct Log {
     pub(super) settled: Vec<(TaskId, Settlement)>,
     pub(super) claims: Vec<(LaneId, usize)>,
     pub(super) let_go: Vec<HoldId>,
+    pub(super) readings: usize,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -357,6 +358,12 @@ impl Rig {
                 self.store.settle(&settlements);
                 self.log.settled.extend(settlements);
                 self.tell();
+            }
+            Effect::ReadPower => {
+                self.log.readings += 1;
+                if let Some(world) = self.core.world.clone() {
+                    self.core.handle(Input::World(World { power_read: self.now.moment, ..world }), self.now);
+                }
             }
             Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::rig::*;
 use crate::model::{
-    Assume, Block, Connectivity, Counts, CountsByStrategy, Credential, LinkType, ManagerState, Metered, Network,
-    NetworkNeed, Overrides, Owner, Pause, Power, Reason, Standing, Status, Task, TaskId, WallTime, World,
+    Assume, Battery, Block, Connectivity, Counts, CountsByStrategy, Credential, LinkType, ManagerState, Metered,
+    Network, NetworkNeed, Overrides, Owner, Pause, Power, Reason, Standing, Status, Task, TaskId, WallTime, World,
 };
 use crate::schedule::{Control, Input};
 
@@ -188,7 +188,12 @@ fn a_pause_is_explained_by_whose_it_is_and_its_end() {
 #[test]
 fn a_low_battery_names_the_floor() {
     let mut rig = Rig::new(config());
-    let power = Power { external: false, battery_percent: Some(20.0), power_save: false };
+    let power = Power {
+        external: false,
+        battery: Battery::Percent(20.0),
+        reached: Battery::Percent(20.0).reaches(),
+        ..Power::mains()
+    };
     rig.feed(Input::World(World { power, ..world(&wifi()) }));
     let mut choosy = a_task("metadata", rig.now.wall, Vec::new());
     choosy.overrides.min_battery = crate::model::BatteryFloor::new(50);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::reference::{At, Item, ProbeRange, Reference};
 use super::rig::*;
 use crate::model::{
-    Answer, AnswerMode, Assume, AttemptId, BatteryFloor, Config, Connectivity, Cut, Hold, HoldId, ItemOutcome,
+    Answer, AnswerMode, Assume, AttemptId, Battery, BatteryFloor, Config, Connectivity, Cut, Hold, HoldId, ItemOutcome,
     ItemResult, Metered, Network, NetworkNeed, Now, Overrides, Owner, Pause, Power, Settlement, Standing, StrategyName,
     Task, TaskId, WallTime, World,
 };
@@ -264,7 +264,7 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
-            Wake::PauseEnds | Wake::HoldEnds | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
+            Wake::PauseEnds | Wake::HoldEnds | Wake::ReadPower | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
         }
     }
 
@@ -281,7 +281,7 @@ impl Twins {
     }
 
     fn another_world(&mut self) {
-        let world = some_world(&mut self.rng);
+        let world = World { power_read: self.rig.now.moment, ..some_world(&mut self.rng) };
         self.rig.feed(Input::World(world.clone()));
         self.reference.set_world(world, self.rig.now);
         self.compare();
@@ -525,11 +525,13 @@ fn some_network(rng: &mut fastrand::Rng) -> Network {
 
 fn some_world(rng: &mut fastrand::Rng) -> World {
     let networks = ["main", "other"].map(|name| (backend(name), some_network(rng))).into();
-    let power = Power {
-        external: rng.u32(0..3) > 0,
-        battery_percent: Some(f64::from(rng.u32(0..100))),
-        power_save: rng.u32(0..5) == 0,
+    let battery = match rng.u32(0..8) {
+        0 => Battery::Unreadable,
+        1 => Battery::None,
+        _ => Battery::Percent(f64::from(rng.u32(0..100))),
     };
+    let (external, power_save) = (rng.u32(0..3) > 0, rng.u32(0..5) == 0);
+    let power = Power { external, charging: false, battery, reached: battery.reaches(), power_save };
     World { networks, power, ..World::unknown() }
 }
 

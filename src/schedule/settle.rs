@@ -1,0 +1,42 @@
+//! What flutters in the world is settled before anybody acts on it.
+
+use crate::model::{Battery, BatteryFloor};
+
+/// So many percent beyond a floor must be reached before it counts as reached again. A battery at rest recovers by a
+/// percent or two when the load is gone, and falls back when work begins.
+const MARGIN: f64 = 3.0;
+
+/// The highest floor that a battery has reached, if `before` was: one that it still holds counts, a higher one only with a
+/// margin.
+pub(super) fn reached(before: BatteryFloor, battery: Battery) -> BatteryFloor {
+    let plain = battery.reaches();
+    let Battery::Percent(percent) = battery else { return plain };
+    let surely = |floor: &BatteryFloor| *floor <= before || f64::from(floor.percent()) + MARGIN <= percent;
+    BatteryFloor::all().filter(|floor| *floor <= plain).filter(surely).max().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn floor(percent: u8) -> BatteryFloor {
+        BatteryFloor::new(percent).expect("a floor")
+    }
+
+    #[test]
+    fn a_floor_is_lost_at_once_and_reached_with_a_margin() {
+        let mut now = Battery::Percent(31.0).reaches();
+        let seen =
+            [31.0, 30.0, 29.9, 30.0, 32.9, 33.0, 30.0, 52.9, 53.0, 50.0, 49.0, 14.0, 99.0, 80.0].map(|percent| {
+                now = reached(now, Battery::Percent(percent));
+                now.percent()
+            });
+        assert_eq!(seen, [30, 30, 15, 15, 15, 30, 30, 30, 50, 50, 30, 0, 80, 80]);
+    }
+
+    #[test]
+    fn a_battery_that_cannot_be_read_has_reached_nothing_and_none_everything() {
+        assert_eq!(reached(floor(80), Battery::Unreadable), floor(0));
+        assert_eq!(reached(floor(0), Battery::None), floor(80));
+    }
+}

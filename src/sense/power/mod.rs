@@ -1,0 +1,81 @@
+//! Power: whether the device is supplied from outside, and how full its batteries are. The kernel's uevents are hints on
+//! which everything is read anew; most batteries send none for a percent, so that whoever needs to know asks.
+
+mod supply;
+
+use std::io;
+use std::path::Path;
+
+use tokio::sync::watch;
+
+use super::uevent::Uevents;
+use crate::model::{Battery, Power};
+
+const CLASS: &str = "/sys/class/power_supply";
+
+/// Why nothing is known about power now.
+#[derive(Debug, thiserror::Error)]
+pub enum PowerError {
+    /// The kernel's hints cannot be heard.
+    #[error("listening for changes of power: {0}")]
+    Listen(io::Error),
+    /// The supplies cannot be listed.
+    #[error("reading {CLASS}: {0}")]
+    Read(io::Error),
+}
+
+/// Calls `news` with the device's power: once at the start, on each hint of the kernel, and whenever `asked` has a new
+/// value. Never ends; drop it to stop. Asleep while nothing happens. An `Err` says that nothing is known until the next
+/// call; after an error of listening only `asked` brings one.
+pub async fn watch(mut asked: watch::Receiver<u64>, mut news: impl FnMut(Result<Power, PowerError>)) {
+    let mut hints = match Uevents::open("power_supply") {
+        Ok(hints) => Some(hints),
+        Err(error) => {
+            news(Err(PowerError::Listen(error)));
+            None
+        }
+    };
+    loop {
+        news(look().await);
+        tokio::select! {
+            true = next(&mut hints) => {}
+            Ok(()) = asked.changed() => {}
+            else => std::future::pending().await,
+        }
+    }
+}
+
+/// Resolves with the next hint; a socket that breaks is given up, and power is read once more.
+async fn next(hints: &mut Option<Uevents>) -> bool {
+    let Some(open) = hints else { return std::future::pending().await };
+    if let Err(error) = open.next().await {
+        tracing::error!(%error, "listening for changes of power");
+        *hints = None;
+    }
+    true
+}
+
+/// Reads everything, on a thread: the firmware behind a battery may take its time.
+async fn look() -> Result<Power, PowerError> {
+    let read = tokio::task::spawn_blocking(|| {
+        let supplies = supply::read(Path::new(CLASS)).map_err(PowerError::Read)?;
+        let power = supply::judge(&supplies, None);
+        let charge = if power.battery == Battery::None { None } else { charge() };
+        Ok(supply::judge(&supplies, charge))
+    });
+    read.await.unwrap_or_else(|error| Err(PowerError::Read(io::Error::other(error))))
+}
+
+/// How full all batteries are together, in percent, weighed by what they hold; `None` if one of them is beyond what the
+/// `battery` crate reads.
+fn charge() -> Option<f64> {
+    let batteries: Vec<battery::Battery> =
+        battery::Manager::new().ok()?.batteries().ok()?.collect::<Result<_, _>>().ok()?;
+    let (mut energy, mut full) = (0.0, 0.0);
+    for battery in &batteries {
+        let holds = battery.energy_full().value;
+        energy += f64::from(battery.state_of_charge().value * holds);
+        full += f64::from(holds);
+    }
+    (full > 0.0).then(|| (energy / full * 100.0).clamp(0.0, 100.0))
+}
