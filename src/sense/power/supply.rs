@@ -146,7 +146,9 @@ mod tests {
         use Battery::{None, Percent, Unreadable};
         let on = "type=Mains online=1";
         let off = "type=Mains online=0";
-        let cases: &[(&str, &[(&str, &str)], (bool, bool, Battery, bool))] = &[
+        /// What it is, its supplies, and: external power, charging, the battery, power-save.
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], (bool, bool, Battery, bool));
+        let cases: &[Case<'_>] = &[
             ("a desktop", &[], (true, false, None, false)),
             ("a desktop with a supply", &[("AC", off)], (true, false, None, false)),
             (
