@@ -6,6 +6,8 @@ mod bus;
 #[path = "common/machine.rs"]
 #[expect(dead_code, reason = "shared with tests/examples")]
 mod machine;
+#[path = "common/page.rs"]
+mod page;
 #[path = "common/ready.rs"]
 mod ready;
 
@@ -15,37 +17,22 @@ use std::process::Command;
 use bus::PrivateBus;
 use ferryd::demo::{Upload, UploadState};
 use machine::{FERRYD, LIMIT, Machine, PHOTO, root};
+use page::{Block, blocks};
 use tempfile::TempDir;
 
-/// The shell blocks of the README, each under its heading.
-fn shell_blocks() -> Vec<(String, String)> {
-    let text = fs::read_to_string(root().join("README.md")).expect("the README");
-    let (mut heading, mut block, mut blocks) = (String::new(), None::<String>, Vec::new());
-    for line in text.lines() {
-        match (&mut block, line) {
-            (None, "```sh") => block = Some(String::new()),
-            (None, _) => {
-                if let Some(title) = line.strip_prefix("## ") {
-                    heading = title.to_owned();
-                }
-            }
-            (Some(_), "```") => blocks.extend(block.take().map(|text| (heading.clone(), text))),
-            (Some(text), line) => text.extend([line, "\n"]),
-        }
-    }
-    blocks
+/// The shell blocks of the README.
+fn shell_blocks() -> impl Iterator<Item = Block> {
+    blocks("README.md").into_iter().filter(|block| block.language == "sh")
 }
 
-/// The commands under a heading, a line that ends in a backslash joined with the next, without their remarks.
+/// The commands under a heading.
 fn commands(heading: &str) -> Vec<String> {
-    let blocks = shell_blocks().into_iter().filter(|(title, _)| title == heading);
-    let lines = blocks.map(|(_, text)| text.replace("\\\n", " ")).collect::<String>();
-    lines.lines().map(|line| line.split("  #").next().unwrap_or(line).trim().to_owned()).collect()
+    shell_blocks().filter(|block| block.heading == heading).flat_map(|block| block.commands()).collect()
 }
 
 #[test]
 fn every_shell_block_is_known_here() {
-    let headings: Vec<String> = shell_blocks().into_iter().map(|(heading, _)| heading).collect();
+    let headings: Vec<String> = shell_blocks().map(|block| block.heading).collect();
     assert_eq!(headings, ["Two commands", "Handing work over", "Handing work over", "Running it"]);
 }
 
@@ -97,4 +84,47 @@ fn ferryd_starts_on_the_shipped_configuration() {
     ready::until_ready(bus.address());
     daemon.kill().expect("it ran");
     daemon.wait().expect("it ends");
+}
+
+#[test]
+fn the_configuration_is_taken() {
+    let folder = TempDir::with_prefix("ferry-readme-").expect("a folder");
+    let file = folder.path().join("ferryd.toml");
+    let [block] = &blocks("README.md").into_iter().filter(|block| block.language == "toml").collect::<Vec<_>>()[..]
+    else {
+        panic!("one configuration")
+    };
+    fs::write(&file, &block.text).expect("a file");
+    let config = ferryd::config::load(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.backends.len(), 2);
+}
+
+/// The targets of a page's links, but for those to other sites.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://"))
+}
+
+/// The anchors that headings have: lower case, spaces as dashes, without other signs.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let kept = line.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    })
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let pages = fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
+    for page in pages.chain([root().join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(&page).expect("a page");
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if let Some(anchor) = anchor {
+                let text = fs::read_to_string(&target).expect("a page");
+                assert!(anchors(&text).any(|known| known == anchor), "{}: {link}", page.display());
+            }
+        }
+    }
 }
