@@ -1,115 +1,38 @@
-//! The README is true: its shell commands run as they stand, and so do the examples, against the built programs, a real
-//! bus in the system bus's place and the embedded server.
+//! The README is true: its shell commands run as they stand, against the built programs, a real bus in the system bus's
+//! place and the embedded server.
 
 #[path = "common/bus.rs"]
 mod bus;
+#[path = "common/machine.rs"]
+#[expect(dead_code, reason = "shared with tests/examples")]
+mod machine;
+#[path = "common/page.rs"]
+mod page;
 #[path = "common/ready.rs"]
 mod ready;
 
 use std::fs;
-use std::net::TcpListener;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::process::Command;
 
 use bus::PrivateBus;
-use ferryd::demo::{Behaviour, Server, Upload, UploadState};
+use ferryd::demo::{Upload, UploadState};
+use machine::{FERRYD, LIMIT, Machine, PHOTO, root};
+use page::{Block, blocks};
 use tempfile::TempDir;
 
-/// Longer than this and something hangs.
-const LIMIT: Duration = Duration::from_secs(60);
-const FERRYD: &str = env!("CARGO_BIN_EXE_ferryd");
-
-/// The machine that the README speaks of: Ferry runs on its system bus, and a server answers.
-struct Machine {
-    daemon: Child,
-    bus: PrivateBus,
-    server: Server,
-    folder: TempDir,
+/// The shell blocks of the README.
+fn shell_blocks() -> impl Iterator<Item = Block> {
+    blocks("README.md").into_iter().filter(|block| block.language == "sh")
 }
 
-impl Machine {
-    fn start() -> Self {
-        let (bus, folder) = (PrivateBus::start(), TempDir::with_prefix("ferry-readme-").expect("a folder"));
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
-        let server = Server::start(listener, Behaviour::honest()).expect("a server");
-        let address = server.address();
-        let config = format!(
-            "[backend.main]\nurl = \"http://{address}/ferry\"\n[backend.photos]\nkind = \"tus\"\n\
-             url = \"http://{address}/files/\"\n[strategy.photo]\nnetwork = \"any\"\n"
-        );
-        fs::write(folder.path().join("ferryd.toml"), config).expect("a file");
-        fs::write(folder.path().join("harbour.jpg"), [7; 9000]).expect("a file");
-        let daemon = Command::new(FERRYD)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", bus.address())
-            .args(["--system", "--config", "ferryd.toml", "--state-dir", "state"])
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("ferryd starts");
-        let machine = Self { daemon, bus, server, folder };
-        ready::until_ready(machine.bus.address());
-        machine
-    }
-
-    /// Runs shell text as a person would paste it, with the built programs on the PATH.
-    fn shell(&self, text: &str) -> String {
-        let built = Path::new(FERRYD).parent().expect("a folder").display();
-        let path = format!("{built}:{}", std::env::var("PATH").unwrap_or_default());
-        let output = Command::new("sh")
-            .args(["-euc", text])
-            .env("PATH", path)
-            .env("DBUS_SYSTEM_BUS_ADDRESS", self.bus.address())
-            .current_dir(root())
-            .stdin(Stdio::null())
-            .output()
-            .expect("sh runs");
-        let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "{text}\n{}\n{said}{complained}", output.status);
-        said.into_owned()
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-    }
-}
-
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// The shell blocks of the README, each under its heading.
-fn shell_blocks() -> Vec<(String, String)> {
-    let text = fs::read_to_string(root().join("README.md")).expect("the README");
-    let (mut heading, mut block, mut blocks) = (String::new(), None::<String>, Vec::new());
-    for line in text.lines() {
-        match (&mut block, line) {
-            (None, "```sh") => block = Some(String::new()),
-            (None, _) => {
-                if let Some(title) = line.strip_prefix("## ") {
-                    heading = title.to_owned();
-                }
-            }
-            (Some(_), "```") => blocks.extend(block.take().map(|text| (heading.clone(), text))),
-            (Some(text), line) => text.extend([line, "\n"]),
-        }
-    }
-    blocks
-}
-
-/// The commands under a heading, a line that ends in a backslash joined with the next, without their remarks.
+/// The commands under a heading.
 fn commands(heading: &str) -> Vec<String> {
-    let blocks = shell_blocks().into_iter().filter(|(title, _)| title == heading);
-    let lines = blocks.map(|(_, text)| text.replace("\\\n", " ")).collect::<String>();
-    lines.lines().map(|line| line.split("  #").next().unwrap_or(line).trim().to_owned()).collect()
+    shell_blocks().filter(|block| block.heading == heading).flat_map(|block| block.commands()).collect()
 }
 
 #[test]
 fn every_shell_block_is_known_here() {
-    let headings: Vec<String> = shell_blocks().into_iter().map(|(heading, _)| heading).collect();
+    let headings: Vec<String> = shell_blocks().map(|block| block.heading).collect();
     assert_eq!(headings, ["Two commands", "Handing work over", "Handing work over", "Running it"]);
 }
 
@@ -128,7 +51,7 @@ fn the_two_commands_are_what_ci_runs() {
 fn work_is_handed_over_as_the_readme_says() {
     let machine = Machine::start();
     let mut id = String::new();
-    let photo = machine.folder.path().join("harbour.jpg").display().to_string();
+    let photo = machine.path("harbour.jpg");
     for command in commands("Handing work over") {
         let said = match command.as_str() {
             // It ends only when it is told to.
@@ -140,7 +63,7 @@ fn work_is_handed_over_as_the_readme_says() {
         }
     }
     assert!(machine.server.wait_until(|log| log.applied() == 2, LIMIT), "the server has both");
-    let has_photo = |upload: &Upload| upload.state == UploadState::Finished && upload.bytes == [7; 9000];
+    let has_photo = |upload: &Upload| upload.state == UploadState::Finished && upload.bytes == PHOTO;
     assert!(machine.server.wait_until(|log| log.uploads().iter().any(has_photo), LIMIT), "and the photo");
 }
 
@@ -164,18 +87,44 @@ fn ferryd_starts_on_the_shipped_configuration() {
 }
 
 #[test]
-fn the_shell_example_hands_a_task_over() {
-    let machine = Machine::start();
-    let said = machine.shell(r#"examples/enqueue.sh '{"photo": 7}'"#);
-    let id = said.lines().next().expect("the id").to_owned();
-    assert!(machine.server.wait_until(|log| log.item(&id).is_some(), LIMIT), "{said}");
+fn the_configuration_is_taken() {
+    let folder = TempDir::with_prefix("ferry-readme-").expect("a folder");
+    let file = folder.path().join("ferryd.toml");
+    let [block] = &blocks("README.md").into_iter().filter(|block| block.language == "toml").collect::<Vec<_>>()[..]
+    else {
+        panic!("one configuration")
+    };
+    fs::write(&file, &block.text).expect("a file");
+    let config = ferryd::config::load(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(config.backends.len(), 2);
+}
+
+/// The targets of a page's links, but for those to other sites.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](").skip(1).filter_map(|rest| rest.split(')').next()).filter(|target| !target.contains("://"))
+}
+
+/// The anchors that headings have: lower case, spaces as dashes, without other signs.
+fn anchors(text: &str) -> impl Iterator<Item = String> {
+    text.lines().filter(|line| line.starts_with('#')).map(|line| {
+        let kept = line.trim_start_matches('#').trim().chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        kept.collect::<String>().to_lowercase().replace(' ', "-")
+    })
 }
 
 #[test]
-fn the_python_example_hands_a_task_over_and_sees_it_done() {
-    let machine = Machine::start();
-    let said = machine.shell(r#"/usr/bin/python3 examples/enqueue.py '{"photo": 8}'"#);
-    let id = said.lines().next().expect("the id").to_owned();
-    assert_eq!(said.lines().last().map(str::trim), Some("done"), "{said}");
-    assert!(machine.server.log(|log| log.item(&id).is_some_and(|item| item.payload == r#"{"photo": 8}"#)));
+fn every_link_leads_somewhere() {
+    let pages = fs::read_dir(root().join("docs")).expect("docs").map(|entry| entry.expect("an entry").path());
+    for page in pages.chain([root().join("README.md")]).filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = fs::read_to_string(&page).expect("a page");
+        for link in links(&text) {
+            let (file, anchor) = link.split_once('#').map_or((link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if file.is_empty() { page.clone() } else { page.with_file_name(file) };
+            assert!(target.exists(), "{}: {link}", page.display());
+            if let Some(anchor) = anchor {
+                let text = fs::read_to_string(&target).expect("a page");
+                assert!(anchors(&text).any(|known| known == anchor), "{}: {link}", page.display());
+            }
+        }
+    }
 }

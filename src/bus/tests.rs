@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::error::Refusal;
 use super::route::Interface;
-use super::{manager, network, standard, strategy, tasks};
+use super::{manager, network, standard, strategy, tasks, wire};
 use crate::model::{
-    Access, BatteryFloor, Conditions, Config, Device, Kind, Limits, ManagerState, Network, NetworkConfig, NetworkNeed,
-    Power, Quotas, Status, StoreConfig, Strategy, StrategyName,
+    Access, BatteryFloor, Conditions, Config, Connectivity, Device, HistoryEntry, Kind, Limits, LinkType, ManagerState,
+    Metered, Network, NetworkConfig, NetworkNeed, Original, Owner, Power, Quality, Quotas, State, Status, StoreConfig,
+    Strategy, StrategyName, TaskChange, TaskId, Transfer, Waiver, WallTime,
 };
 
 /// Two strategies and no backend.
@@ -148,4 +150,92 @@ fn a_call_without_an_interface_means_ours() {
     assert!(standard::method(None, "Get").is_none());
     assert!(standard::method(Some(standard::PROPERTIES), "Get").is_some());
     assert!(standard::method(Some(standard::PROPERTIES), "Ping").is_none());
+}
+
+const PAGE: &str = include_str!("../../docs/dbus.md");
+
+/// The part of the page under the heading that begins so.
+fn part(heading: &str) -> &'static str {
+    let start = PAGE.find(heading).unwrap_or_else(|| panic!("no {heading}"));
+    let part = &PAGE[start..];
+    part.find("\n#").map_or(part, |end| &part[..end])
+}
+
+/// Whether a word stands there as code, alone or with its type.
+fn stands(text: &str, word: &str) -> bool {
+    text.contains(&format!("`{word}`")) || text.contains(&format!("`{word} "))
+}
+
+/// The fields of a struct of `wire.rs`, which are the keys of its dictionary.
+fn fields(name: &str) -> Vec<&'static str> {
+    let source = include_str!("wire.rs");
+    let start = source.find(&format!("struct {name} {{")).unwrap_or_else(|| panic!("no {name}"));
+    let lines = source[start..].lines().skip(1).take_while(|line| *line != "}");
+    lines.filter_map(|line| line.trim().split_once(':')).map(|(field, _)| field).collect()
+}
+
+#[test]
+fn every_error_stands_in_the_page() {
+    let ours = part("## Errors");
+    for name in Refusal::NAMES {
+        let word = name.rsplit('.').next().unwrap_or_default();
+        let (text, shown) = match name.starts_with("org.ferryd.") {
+            true => (ours, format!("| `{word}` |")),
+            false => (PAGE, format!("{word}`")),
+        };
+        assert!(text.contains(&shown), "{name}");
+    }
+}
+
+#[test]
+fn every_key_of_a_dictionary_stands_in_the_page() {
+    let change = TaskChange {
+        id: TaskId::mint(),
+        owner: Owner(0),
+        strategy: StrategyName::new("photo").expect("a name"),
+        state: State::Done,
+        from: None,
+        at: WallTime::default(),
+        attempts: 0,
+        error: String::new(),
+    };
+    let transfer = Transfer { done: 0, total: 0, chunk: 0, sent: 0, took: Duration::ZERO };
+    let entry = HistoryEntry { at: WallTime::default(), event: String::new(), detail: String::new() };
+    let (get, explain) = (part("### `Get("), part("### `Explain("));
+    let dictionaries = [
+        (get, fields("TaskDict")),
+        (get, fields("ResultDict")),
+        (part("### Signal `StateChanged("), wire::change(&change).into_keys().collect()),
+        (part("### Signal `Progress("), wire::transfer(&transfer).into_keys().collect()),
+        (explain, wire::history(&entry).3.into_keys().collect()),
+    ];
+    for (text, keys) in dictionaries {
+        assert!(keys.len() >= 2, "{keys:?}");
+        for key in keys {
+            assert!(stands(text, key), "{key} is not in: {text}");
+        }
+    }
+}
+
+#[test]
+fn every_word_that_is_told_or_taken_stands_in_the_page() {
+    fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<&'static str> {
+        all.iter().map(|value| word(*value)).collect()
+    }
+    let network = part("## Network");
+    let told = [
+        (part("### `Get("), words(State::ALL, State::as_str)),
+        (part("### `EnqueueFile("), words(Quality::ALL, Quality::as_str)),
+        (part("### `EnqueueFile("), words(Original::ALL, Original::as_str)),
+        (part("### `SyncNow("), words(Waiver::ALL, Waiver::as_str)),
+        (PAGE, words(ManagerState::ALL, ManagerState::as_str)),
+        (network, words(LinkType::ALL, LinkType::as_str)),
+        (network, words(Connectivity::ALL, Connectivity::as_str)),
+        (network, words(Metered::ALL, Metered::as_str)),
+    ];
+    for (text, words) in told {
+        for word in words {
+            assert!(stands(text, word), "{word} is not in: {text}");
+        }
+    }
 }
