@@ -13,7 +13,7 @@ pub(crate) mod wire;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 
 pub use exit::Exit;
 
@@ -21,6 +21,11 @@ use arguments::{Arguments, Command};
 use client::Client;
 use exit::Failure;
 use render::{Form, Printer};
+
+/// The definition of the command line: what help, man pages and completions are made from.
+pub fn command() -> clap::Command {
+    Arguments::command()
+}
 
 /// Runs one command line, the program's name first, and gives the documented exit code.
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
