@@ -140,3 +140,19 @@ fn every_block_reason_is_explained() {
         assert!(part.contains(&format!("`{}`", reason.as_str())), "{reason} is not explained");
     }
 }
+
+#[test]
+fn every_section_of_the_configuration_is_named() {
+    let page = fs::read_to_string(root().join(PAGE)).expect("the page");
+    let sections =
+        config::SAMPLE.lines().filter_map(|line| line.strip_prefix("#[")).filter(|line| !line.starts_with('['));
+    let names: Vec<_> = sections.filter_map(|line| line.split_once(']')).map(|(name, _)| name).collect();
+    assert!(names.len() >= 8, "{names:?}");
+    for name in names {
+        let shown = match name.split_once('.') {
+            Some((kind @ ("backend" | "strategy"), _)) => format!("`[{kind}.NAME]`"),
+            _ => format!("`[{name}]`"),
+        };
+        assert!(page.contains(&shown), "{PAGE} does not say what {shown} decides");
+    }
+}
