@@ -46,7 +46,10 @@ fn taken(config: &Config, main: &Path) -> Vec<Finding> {
     let file = main.display();
     if config.backends.is_empty() {
         let mend = format!("put a [backend.main] with its url into {file}; then: ferryctl reload");
-        return vec![Finding::warning(format!("{file} names no backend: tasks are kept and go nowhere"), mend)];
+        return vec![Finding::warning(
+            format!("no backend is configured in {file}: tasks are kept and go nowhere"),
+            mend,
+        )];
     }
     let homeless = config.strategies.values().filter(|strategy| strategy.backend.is_none()).map(|strategy| {
         let name = &strategy.name;

@@ -22,8 +22,8 @@ fn verdict(place: Place, presence: &Presence, file: Option<&str>) -> Finding {
     let install = "install the package ferryd again; then: sudo systemctl reload dbus";
     match (presence, place, file) {
         (Presence::NoBus(_), ..) => Finding::unknown("there is no bus to ask", "see bus"),
-        (Presence::Denied(words), Place::System, None) => {
-            Finding::problem(format!("{}: the bus passes no call on ({words})", missing()), install)
+        (Presence::Denied(_), Place::System, None) => {
+            Finding::problem(format!("{}: the bus passes no call on", missing()), install)
         }
         (Presence::Denied(words), Place::System, Some(file)) => {
             let words = format!("the bus passes no call on, although {file} is there ({words})");
