@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use tokio::net::unix::pipe;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
-use tracing::info;
+use tracing::{debug, info};
 
 use super::event::Event;
 use super::run::Daemon;
@@ -37,7 +37,7 @@ impl Daemon {
         let id = HoldId(self.holders.last);
         let watching = tokio::spawn(watch(id, reader, self.inbox.clone()));
         self.holders.watched.insert(id, watching.abort_handle());
-        info!(uid = owner.0, app, words = reason, "an app holds everything back");
+        debug!("{app:?} of user {} holds everything back: {reason:?}", owner.0);
         let until = now.moment + self.config.limits.hold_time;
         self.core.handle(Input::Control(Control::Hold(id, Hold { owner, app, reason, until })), now);
         Ok(write.into())
@@ -51,7 +51,7 @@ impl Daemon {
 
     /// The time of a hold is over: its pipe is closed.
     pub(super) fn end_hold(&mut self, id: HoldId) {
-        info!(hold = id.0, "the time of a hold is over");
+        info!("the time of hold {} is over", id.0);
         if let Some(watching) = self.holders.watched.remove(&id) {
             watching.abort();
         }

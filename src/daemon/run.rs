@@ -251,15 +251,15 @@ impl Daemon {
     fn power(&mut self, power: Result<Power, PowerError>, now: Now) {
         match power {
             Ok(power) => {
-                if power != self.world.power {
-                    info!(external = power.external, battery = ?power.battery, saving = power.power_save, "power");
+                if power.external != self.world.power.external {
+                    info!("{}", if power.external { "on external power" } else { "on battery" });
                 }
                 self.world.failing.remove("power");
                 self.world.power = power;
             }
             // What cannot be sensed is never taken for good news.
             Err(error) => {
-                error!(%error, "sensing power");
+                error!("{error}");
                 self.world.failing.insert("power");
                 self.world.power = Power::unknown();
             }

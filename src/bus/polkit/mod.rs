@@ -160,7 +160,7 @@ impl<W> Polkit<W> {
     fn note(&mut self, answer: &Answer) {
         let fails = match answer {
             Answer::Failed(why) if !self.fails => {
-                tracing::warn!(%why, "polkit does not say who may; who needs its word is refused");
+                tracing::warn!("polkit does not say who may, and who needs its word is refused: {why}");
                 true
             }
             Answer::Failed(_) => true,
@@ -234,7 +234,7 @@ fn cancelled<W>(given_up: Vec<GivenUp<W>>, answer: impl Fn(Interaction) -> Answe
             .build(&cancellation(number));
         match message {
             Ok(message) => due.send.push(message),
-            Err(error) => tracing::error!(%error, "a message cannot be written"),
+            Err(error) => tracing::error!("a message cannot be written: {error}"),
         }
         due.answered.extend(by.into_iter().map(|waiter| (waiter, answer(interaction))));
     }

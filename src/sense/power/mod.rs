@@ -49,7 +49,7 @@ pub async fn watch(mut asked: watch::Receiver<u64>, mut news: impl FnMut(Result<
 async fn next(hints: &mut Option<Uevents>) -> bool {
     let Some(open) = hints else { return std::future::pending().await };
     if let Err(error) = open.next().await {
-        tracing::error!(%error, "listening for changes of power");
+        tracing::error!("listening for changes of power: {error}");
         *hints = None;
     }
     true
