@@ -2,7 +2,8 @@
 //! and never else.
 
 use super::rig::*;
-use crate::model::{Assume, Battery, BatteryFloor, Overrides, Power, Reason, Standing, World};
+use super::shown::a_task;
+use crate::model::{Assume, Battery, BatteryFloor, Overrides, Power, Reason, Task, World};
 use crate::schedule::{Effect, Input, Wake};
 
 fn on_battery(percent: f64, rig: &Rig) -> World {
@@ -80,7 +81,7 @@ fn a_battery_that_does_not_answer_keeps_only_those_that_ask_for_it() {
     let mut rig = rig(60.0);
     rig.pass(SECOND * 11);
     let urgent = rig.store.lane(&strategy("metadata"), asking(50));
-    let asks = rig.store.enqueue(urgent, None, rig.now.wall);
+    rig.store.enqueue(urgent, None, rig.now.wall);
     let plain = rig.store.lane(&strategy("analytics"), Overrides::default());
     rig.store.enqueue(plain, None, rig.now.wall);
     let lanes = rig.store.news();
@@ -88,29 +89,10 @@ fn a_battery_that_does_not_answer_keeps_only_those_that_ask_for_it() {
     assert_eq!(rig.core.poll_effect(), Some(Effect::ReadPower));
     assert!(rig.core.poll_effect().is_none_or(|effect| effect == Effect::Announce), "nothing is claimed yet");
     assert_eq!(rig.core.poll_timeout(), Some((rig.now.moment + SECOND, Wake::ReadPower)));
-    let task = waiting(asks, asking(50), rig.now.wall);
+    let task = Task { overrides: asking(50), ..a_task("metadata", rig.now.wall, Vec::new()) };
     let rows = rig.core.explain(&task, &Assume::default(), rig.now);
     assert_eq!((rows[0].reason, &*rows[0].clears), (Reason::LowBattery, "the battery has been read"));
     rig.sleep(SECOND);
     let started: Vec<_> = rig.log.started.iter().map(|(_, strategy, _)| strategy.as_str()).collect();
     assert_eq!(started, ["analytics"]);
-}
-
-fn waiting(id: crate::model::TaskId, overrides: Overrides, due: crate::model::WallTime) -> crate::model::Task {
-    crate::model::Task {
-        id,
-        owner: crate::model::Owner(1000),
-        app: String::new(),
-        strategy: strategy("metadata"),
-        overrides,
-        standing: Standing::Pending { due, waits_for: Vec::new() },
-        created: due,
-        attempts: 0,
-        last_error: String::new(),
-        size: 2,
-        key: None,
-        tags: Vec::new(),
-        after: Vec::new(),
-        expires: None,
-    }
 }

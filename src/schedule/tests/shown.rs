@@ -22,7 +22,8 @@ fn blocked_of(rig: &Rig, name: &str) -> Vec<Reason> {
     shown(rig, 0).strategies[&strategy(name)].blocked.clone()
 }
 
-fn a_task(name: &str, due: WallTime, waits_for: Vec<TaskId>) -> Task {
+/// A task that waits.
+pub(super) fn a_task(name: &str, due: WallTime, waits_for: Vec<TaskId>) -> Task {
     Task {
         id: task(1),
         owner: Owner(1000),
