@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::Scheduler;
 use super::backend::Illness;
 use super::hold::Held;
 use super::lane::Lane;
 use super::outcome::Ill;
 use super::pause::Paused;
+use super::{Scheduler, settle};
 use crate::model::{
     Assume, BackendName, Battery, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause, Reason, Standing,
     StrategyName, Task, WallTime, World,
@@ -142,9 +142,9 @@ impl Scheduler {
         }
         if let Some(strategy) = self.config.strategies.get(&task.strategy).filter(|_| row.reason == Reason::LowBattery)
         {
-            let floor = strategy.conditions.with(&task.overrides).min_battery.percent();
-            row.detail.insert("min_battery".to_owned(), floor.to_string());
-            row.clears = format!("the battery reaches {floor} %, or a charger is plugged in");
+            let floor = strategy.conditions.with(&task.overrides).min_battery;
+            row.detail.insert("min_battery".to_owned(), floor.percent().to_string());
+            row.clears = format!("the battery reaches {} %, or a charger is plugged in", settle::regained_at(floor));
         }
         tell_failing(row, world);
     }

@@ -4,15 +4,20 @@ use crate::model::{Battery, BatteryFloor};
 
 /// So many percent beyond a floor must be reached before it counts as reached again. A battery at rest recovers by a
 /// percent or two when the load is gone, and falls back when work begins.
-const MARGIN: f64 = 3.0;
+const MARGIN: u8 = 3;
 
 /// The highest floor that a battery has reached, if `before` was: one that it still holds counts, a higher one only with a
 /// margin.
 pub(super) fn reached(before: BatteryFloor, battery: Battery) -> BatteryFloor {
     let plain = battery.reaches();
     let Battery::Percent(percent) = battery else { return plain };
-    let surely = |floor: &BatteryFloor| *floor <= before || f64::from(floor.percent()) + MARGIN <= percent;
+    let surely = |floor: &BatteryFloor| *floor <= before || f64::from(regained_at(*floor)) <= percent;
     BatteryFloor::all().filter(|floor| *floor <= plain).filter(surely).max().unwrap_or_default()
+}
+
+/// The percentage at which a floor that was lost is reached again.
+pub(super) fn regained_at(floor: BatteryFloor) -> u8 {
+    floor.percent() + MARGIN
 }
 
 #[cfg(test)]

@@ -91,6 +91,7 @@ fn a_task_waits_for_charge_and_charger_and_goes_when_the_kernel_tells_of_them() 
     let (charge, charger) = (device.enqueue(1).remove(0), device.enqueue_to("analytics", 1).remove(0));
     let row = device.until_waits_for(&charge, "low-battery");
     assert_eq!((&row.detail["battery_percent"], &row.detail["min_battery"]), (&json!("20"), &json!("30")));
+    assert!(row.clears.starts_with("the battery reaches 33 %"), "what it says is what it takes: {}", row.clears);
     device.until_waits_for(&charger, "not-charging");
     let shown = device.shown("Power");
     let expected = json!({"ExternalPower": false, "Charging": false, "BatteryPresent": true, "BatteryPercent": 20.0,
