@@ -5,7 +5,7 @@ cd "$(dirname "$0")/.."
 . tests/setup.sh
 need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd unshare util-linux \
   /usr/bin/python3 python3 /usr/lib/python3/dist-packages/gi python3-gi \
-  node nodejs npm npm /usr/share/doc/python3-venv python3-venv
+  curl curl node nodejs npm npm /usr/share/doc/python3-venv python3-venv
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients
 npm_folder tests/servers/tus

@@ -1,5 +1,6 @@
 //! The real daemon as a child process.
 
+use std::io;
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::Failed;
 use crate::bus::{Bus, NameWatch};
+use crate::netns::Netns;
 
 /// Its name on the bus.
 pub(crate) const NAME: &str = "org.ferryd.Ferry1";
@@ -47,21 +49,32 @@ impl Ferryd {
     /// Starts it on the state in `dir` and waits until it is on the bus.
     pub(crate) async fn start(bus: &Bus, dir: &Path, offline: Offline) -> Result<Self, Failed> {
         let backend = if offline == Offline::NoRoute { BACKEND } else { "" };
-        Self::start_by(command(offline), bus, dir, &format!("{QUOTAS}{backend}")).await
+        Self::start_by(command(offline), Command::spawn, bus, dir, &format!("{QUOTAS}{backend}")).await
     }
 
     /// Starts it with this configuration, on this machine's network.
     pub(crate) async fn configured(bus: &Bus, dir: &Path, config: &str) -> Result<Self, Failed> {
-        Self::start_by(Command::new(FERRYD), bus, dir, config).await
+        Self::start_by(Command::new(FERRYD), Command::spawn, bus, dir, config).await
     }
 
-    async fn start_by(mut command: Command, bus: &Bus, dir: &Path, text: &str) -> Result<Self, Failed> {
+    /// The same in this network namespace.
+    pub(crate) async fn inside(netns: &Netns, bus: &Bus, dir: &Path, config: &str) -> Result<Self, Failed> {
+        Self::start_by(Command::new(FERRYD), |command| netns.spawn(command), bus, dir, config).await
+    }
+
+    async fn start_by(
+        mut command: Command,
+        spawn: impl FnOnce(&mut Command) -> io::Result<Child>,
+        bus: &Bus,
+        dir: &Path,
+        text: &str,
+    ) -> Result<Self, Failed> {
         let config = dir.join("budgets.toml");
         std::fs::write(&config, text)?;
         let mut watch = NameWatch::new(bus, NAME).await?;
         command.args(["--address", &bus.address]).arg("--config").arg(config).arg("--state-dir").arg(dir);
         let began = Instant::now();
-        let process = command.spawn()?;
+        let process = spawn(&mut command)?;
         let mut ferryd = Self { process, ready_after: Duration::ZERO };
         watch.owned().await?;
         ferryd.ready_after = began.elapsed();

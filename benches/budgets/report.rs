@@ -51,7 +51,7 @@ impl Figure {
             (_, true) => "holds",
             (_, false) => "MISSES",
         };
-        let ratio = format!("{:.2}", self.ratio);
+        let ratio = format!("{:.3}", self.ratio);
         [self.what.clone(), self.measured.clone(), self.limit.clone(), ratio, budget, verdict.to_owned()]
     }
 }

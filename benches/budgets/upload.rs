@@ -1,5 +1,5 @@
-//! Row 5: a file that goes up on loopback to a server that discards it, beside a bare hyper client that sends the same
-//! file to the same server in one request.
+//! Row 5: a file that goes up on loopback to a server that discards it, beside a bare hyper client and curl, each of which
+//! sends the same file to the same server in one request.
 
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -19,10 +19,11 @@ use crate::bus::Bus;
 use crate::ferryd::Ferryd;
 use crate::report::{Budget, Figure, mebibytes};
 use crate::rounds::Turns;
-use crate::{Effort, Failed, place};
+use crate::{Effort, Failed, curl, place};
 
 const FERRYCTL: &str = env!("CARGO_BIN_EXE_ferryctl");
-const MEBIBYTE: usize = 1 << 20;
+/// So many bytes.
+pub(crate) const MEBIBYTE: usize = 1 << 20;
 /// Far beyond what a whole file takes.
 const HANG: Duration = Duration::from_secs(120);
 /// A chunk of the default configuration, and what the upload may need beside it.
@@ -40,7 +41,7 @@ struct Cost {
 
 /// Measures the row.
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Figure>, Failed> {
-    let (rounds, size) = if effort == Effort::Full { (5, 1024 * MEBIBYTE) } else { (2, 64 * MEBIBYTE) };
+    let (rounds, size) = if effort == Effort::Full { (9, 1024 * MEBIBYTE) } else { (2, 64 * MEBIBYTE) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let server = Server::start(TcpListener::bind("127.0.0.1:0")?, Behaviour::honest())?;
     server.discard();
@@ -54,24 +55,38 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Figure>, Failed> {
     let file = dir.path().join("file");
     write(&file, size)?;
     let mut costs = Vec::new();
-    let ours = || {
+    let mut ours = || {
         let cost = carry(&bus, &ferryd, &server, &file, size)?;
         let rate = cost.rate;
         costs.push(cost);
         Ok(rate)
     };
-    let turns = Turns::take(rounds, ours, || runtime.block_on(bare(&server, &file, size)))?;
+    let mut bare = || runtime.block_on(bare(&server, &file, size));
+    let mut curl = || curl::put(server.address(), &file, &Command::spawn);
+    let turns = Turns::take_all(rounds, &mut [&mut ours, &mut bare, &mut curl])?;
     ferryd.stop()?;
+    Ok(figures(size, &turns, &costs))
+}
+
+/// The turns are ours, the bare client's and curl's.
+fn figures(size: usize, turns: &Turns, costs: &[Cost]) -> Vec<Figure> {
     let median = |each: fn(&Cost) -> f64| crate::rounds::median(&costs.iter().map(each).collect::<Vec<_>>());
     let (processor, memory) = (median(|cost| cost.processor), median(|cost| cost.memory));
     let speed = |rate: f64| format!("{:.0} MB/s", rate / 1e6);
-    Ok(vec![
+    vec![
         Figure {
             what: format!("upload of {} MiB on loopback, beside bare hyper", size / MEBIBYTE),
             measured: speed(turns.a()),
             limit: speed(turns.b()),
             ratio: turns.ratio(),
             budget: Budget::AtLeast(0.9),
+        },
+        Figure {
+            what: "the same, beside curl's PUT".to_owned(),
+            measured: speed(turns.a()),
+            limit: speed(turns.of(2)),
+            ratio: turns.ratio_to(2),
+            budget: Budget::MoreThan(1.0),
         },
         Figure {
             what: "the same: processor time a GiB".to_owned(),
@@ -87,7 +102,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Figure>, Failed> {
             ratio: memory / MEMORY,
             budget: Budget::AtMost(1.0),
         },
-    ])
+    ]
 }
 
 /// Hands the file over, and measures from the moment the server knows of it until it has all.
@@ -179,7 +194,8 @@ impl Body for FileBody {
     }
 }
 
-fn write(path: &Path, size: usize) -> Result<(), Failed> {
+/// Writes a file of bytes that no two places of it share; its size in whole MiB.
+pub(crate) fn write(path: &Path, size: usize) -> Result<(), Failed> {
     let mut file = File::create(path)?;
     let mut random = fastrand::Rng::with_seed(5);
     let mut piece = vec![0; MEBIBYTE];
