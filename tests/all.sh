@@ -8,7 +8,7 @@ need gcc gcc dbus-daemon dbus-daemon ip iproute2 busctl systemd unshare util-lin
   mkfs.xfs xfsprogs filefrag e2fsprogs losetup mount \
   xmllint libxml2-utils /usr/share/polkit-1/policyconfig-1.dtd polkitd \
   /lib/systemd/system/dbus.socket dbus-system-bus-common /usr/lib/systemd/user/dbus.socket dbus-user-session \
-  node nodejs npm npm /usr/share/doc/python3-venv python3-venv \
+  curl curl node nodejs npm npm /usr/share/doc/python3-venv python3-venv \
   pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients

@@ -57,7 +57,7 @@ impl Line {
         self.pair.device.spawn(command)
     }
 
-    /// Hands a file to the daemon; resolves when the server knows of it.
+    /// Hands a file to the daemon and blocks until the server knows of it.
     pub(crate) fn put(&self, file: &Path) -> Result<(), Failed> {
         let before = self.server.log(|log| log.uploads().len());
         let put = Command::new(FERRYCTL).args(["--address", &self.bus.address, "put"]).arg(file).output()?;

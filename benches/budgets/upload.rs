@@ -41,7 +41,7 @@ struct Cost {
 
 /// Measures the row.
 pub(crate) fn measure(effort: Effort) -> Result<Vec<Figure>, Failed> {
-    let (rounds, size) = if effort == Effort::Full { (5, 1024 * MEBIBYTE) } else { (2, 64 * MEBIBYTE) };
+    let (rounds, size) = if effort == Effort::Full { (9, 1024 * MEBIBYTE) } else { (2, 64 * MEBIBYTE) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let server = Server::start(TcpListener::bind("127.0.0.1:0")?, Behaviour::honest())?;
     server.discard();
@@ -65,10 +65,15 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Figure>, Failed> {
     let mut curl = || curl::put(server.address(), &file, &Command::spawn);
     let turns = Turns::take_all(rounds, &mut [&mut ours, &mut bare, &mut curl])?;
     ferryd.stop()?;
+    Ok(figures(size, &turns, &costs))
+}
+
+/// The turns are ours, the bare client's and curl's.
+fn figures(size: usize, turns: &Turns, costs: &[Cost]) -> Vec<Figure> {
     let median = |each: fn(&Cost) -> f64| crate::rounds::median(&costs.iter().map(each).collect::<Vec<_>>());
     let (processor, memory) = (median(|cost| cost.processor), median(|cost| cost.memory));
     let speed = |rate: f64| format!("{:.0} MB/s", rate / 1e6);
-    Ok(vec![
+    vec![
         Figure {
             what: format!("upload of {} MiB on loopback, beside bare hyper", size / MEBIBYTE),
             measured: speed(turns.a()),
@@ -97,7 +102,7 @@ pub(crate) fn measure(effort: Effort) -> Result<Vec<Figure>, Failed> {
             ratio: memory / MEMORY,
             budget: Budget::AtMost(1.0),
         },
-    ])
+    ]
 }
 
 /// Hands the file over, and measures from the moment the server knows of it until it has all.
