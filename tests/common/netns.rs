@@ -49,11 +49,6 @@ pub(crate) fn possible() -> bool {
     Netns::try_new().is_ok()
 }
 
-/// Whether namespaces can be made.
-pub(crate) fn possible() -> bool {
-    Netns::try_new().is_ok()
-}
-
 /// Runs this test alone in a user namespace; `None` if there are none.
 fn again() -> Option<ExitStatus> {
     let unshare = ["--user", "--map-root-user", "--net", "--"];
