@@ -5,8 +5,9 @@ mod supply;
 
 use std::io;
 use std::path::Path;
+use std::thread;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::uevent::Uevents;
 use crate::model::{Battery, Power};
@@ -55,15 +56,20 @@ async fn next(hints: &mut Option<Uevents>) -> bool {
     true
 }
 
-/// Reads everything, on a thread: the firmware behind a battery may take its time.
+/// Reads everything on a thread, since the firmware behind a battery may take its time; one of its own, since the
+/// runtime's would stay for a while and wake once more to end.
 async fn look() -> Result<Power, PowerError> {
-    let read = tokio::task::spawn_blocking(|| {
-        let supplies = supply::read(Path::new(CLASS)).map_err(PowerError::Read)?;
-        let power = supply::judge(&supplies, None);
-        let charge = if power.battery == Battery::None { None } else { charge() };
-        Ok(supply::judge(&supplies, charge))
-    });
-    read.await.unwrap_or_else(|error| Err(PowerError::Read(io::Error::other(error))))
+    let (told, heard) = oneshot::channel();
+    let reading = thread::Builder::new().name("power".to_owned()).spawn(|| told.send(read()));
+    reading.map_err(PowerError::Read)?;
+    heard.await.unwrap_or_else(|_| Err(PowerError::Read(io::Error::other("the thread that reads has ended"))))
+}
+
+fn read() -> Result<Power, PowerError> {
+    let supplies = supply::read(Path::new(CLASS)).map_err(PowerError::Read)?;
+    let power = supply::judge(&supplies, None);
+    let charge = if power.battery == Battery::None { None } else { charge() };
+    Ok(supply::judge(&supplies, charge))
 }
 
 /// How full all batteries are together, in percent, weighed by what they hold; `None` if one of them is beyond what the
