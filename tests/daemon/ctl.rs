@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 use ferryd::demo::{Behaviour, Verdict};
 
 use crate::device::Device;
-use crate::servers::{config, config_with, serve};
+use crate::servers::{METERED, config, config_with, serve};
 
 /// `ferryctl hold -- COMMAND`, which runs.
 fn holding(device: &Device<'_>, command: &[&str]) -> Child {
@@ -32,9 +32,7 @@ fn a_backoff_is_brought_forward() {
 #[test]
 fn a_condition_is_overridden_for_what_waits() {
     let server = serve(Behaviour::honest());
-    let metered =
-        "[[network.interface]]\nmatch = \"lo\"\nmetered = \"yes\"\n[strategy.analytics]\nnetwork = \"unmetered\"";
-    let mut device = Device::start(&config_with(&server, metered));
+    let mut device = Device::start(&config_with(&server, METERED));
     let id = device.enqueue_to("analytics", 1).remove(0);
     device.until_waits_for(&id, "metered");
     assert_eq!(device.ctl("sync analytics"), (String::new(), 0));

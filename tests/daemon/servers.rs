@@ -10,6 +10,10 @@ use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
 use crate::netns::{Netns, Pair};
 
+/// On loopback bytes cost money, and analytics minds.
+pub(crate) const METERED: &str = "[[network.interface]]\nmatch = \"lo\"\nmetered = \"yes\"\n\
+                                  [strategy.analytics]\nnetwork = \"unmetered\"";
+
 /// On loopback.
 pub(crate) fn serve(behaviour: Behaviour) -> Server {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");

@@ -8,11 +8,7 @@ use serde_json::json;
 use zbus::Variant;
 
 use crate::device::{Device, HANG, none};
-use crate::servers::{config, config_with, serve};
-
-/// On this interface bytes cost money, and analytics minds.
-const METERED: &str = "[[network.interface]]\nmatch = \"lo\"\nmetered = \"yes\"\n\
-                       [strategy.analytics]\nnetwork = \"unmetered\"";
+use crate::servers::{METERED, config, config_with, serve};
 
 fn overriding(words: &[&str]) -> BTreeMap<&'static str, Variant<'static>> {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
