@@ -148,7 +148,7 @@ impl Scheduler {
     fn world_changed(&mut self, mut world: World, now: Now) {
         let before = self.world.as_ref();
         if let Some(before) = before {
-            world.power.reached = settle::reached(before.power.reached, world.power.battery);
+            world.power.reached = settle::reached(&before.power, world.power.battery);
             self.reading_power = self.reading_power.filter(|_| world.power_read <= before.power_read);
         }
         for (name, backend) in &mut self.backends {

@@ -96,3 +96,13 @@ fn a_battery_that_does_not_answer_keeps_only_those_that_ask_for_it() {
     let started: Vec<_> = rig.log.started.iter().map(|(_, strategy, _)| strategy.as_str()).collect();
     assert_eq!(started, ["analytics"]);
 }
+
+#[test]
+fn the_first_reading_counts_as_it_is() {
+    let mut rig = Rig::new(config());
+    rig.feed(Input::World(World { power: Power::unknown(), ..world(&wifi()) }));
+    let world = on_battery(51.0, &rig);
+    rig.feed(Input::World(world));
+    rig.enqueue_with("metadata", asking(50), 1);
+    assert_eq!(rig.log.started.len(), 1, "nothing was lost that would have to be regained");
+}

@@ -150,18 +150,19 @@ impl Reference {
                 sick.until = sick.until.min(sick.silent.max(now.moment));
             }
         }
+        let read_before = matches!(self.world.power.battery, Battery::Percent(_));
         self.world = world;
-        self.feel_the_battery();
+        self.feel_the_battery(read_before);
     }
 
-    /// A floor is low from when the battery falls below it until it is three percent above.
-    fn feel_the_battery(&mut self) {
+    /// A floor is low from when the battery falls below it until it is three percent above; a first reading is believed.
+    fn feel_the_battery(&mut self, read_before: bool) {
         for floor in [15, 30, 50, 80] {
             let is_low = match self.world.power.battery {
                 Battery::None => Some(false),
                 Battery::Unreadable => Some(true),
                 Battery::Percent(percent) if percent < f64::from(floor) => Some(true),
-                Battery::Percent(percent) if percent >= f64::from(floor + 3) => Some(false),
+                Battery::Percent(percent) if percent >= f64::from(floor + 3) || !read_before => Some(false),
                 Battery::Percent(_) => None,
             };
             match is_low {
