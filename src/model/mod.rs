@@ -28,4 +28,7 @@ pub use task::{
     Claimed, Counts, CountsByStrategy, Enqueued, Failure, Filter, HistoryEntry, LaneSummary, NewTask, OnExisting, Page,
     Settlement, Standing, State, Task, TaskError, TaskResult, Uploaded,
 };
-pub use world::{Assume, Battery, Block, Connectivity, LinkType, Metered, Network, Power, Reason, World};
+pub use world::{
+    Assume, Battery, Block, Connectivity, Facts, InterfaceFacts, LinkType, Metered, Network, Power, Radio, Reason,
+    World,
+};

@@ -156,6 +156,10 @@ pub struct Network {
     pub link: LinkType,
     /// The interface's name, empty without a route.
     pub interface: String,
+    /// The name of the link that carries it: the interface itself, but for a tunnel.
+    pub carrier: String,
+    /// The server is a neighbour on the link, behind no gateway: whether the internet is reached says nothing of it.
+    pub direct: bool,
     /// How far it reaches.
     pub connectivity: Connectivity,
     /// Whether bytes cost money.
@@ -179,6 +183,8 @@ impl Network {
             connected: false,
             link: LinkType::None,
             interface: String::new(),
+            carrier: String::new(),
+            direct: false,
             connectivity: Connectivity::None,
             metered: Metered::Unknown,
             roaming: false,
@@ -188,6 +194,31 @@ impl Network {
             subnet: String::new(),
         }
     }
+}
+
+/// What is known of an interface beside what the kernel's tables say of its links, addresses and routes.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct InterfaceFacts {
+    /// Whether its bytes cost money, by NetworkManager's word; `None` or `unknown`: config and type decide.
+    pub metered: Option<Metered>,
+    /// Whether its modem roams, by ModemManager's word.
+    pub roaming: Option<bool>,
+    /// Its Wi-Fi network, while it is in one.
+    pub radio: Option<Radio>,
+}
+
+/// What is known of the interfaces, by their names.
+pub type Facts = BTreeMap<String, InterfaceFacts>;
+
+/// The Wi-Fi network that an interface is in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Radio {
+    /// Its name, control characters escaped; empty if hidden from us.
+    pub ssid: String,
+    /// Signal strength in percent, 0 if unknown.
+    pub strength: u32,
+    /// Frequency in MHz, 0 if unknown.
+    pub frequency: u32,
 }
 
 /// The device's power.
@@ -258,6 +289,8 @@ pub struct World {
     pub power_read: Moment,
     /// The wall clock is older than this build, so dates mean nothing.
     pub clock_unset: bool,
+    /// The device is going to sleep.
+    pub suspending: bool,
     /// Senses that fail now, by name; a failing sense is never taken for good news.
     pub failing: BTreeSet<&'static str>,
 }
@@ -270,6 +303,7 @@ impl World {
             power: Power::mains(),
             power_read: Moment::default(),
             clock_unset: false,
+            suspending: false,
             failing: BTreeSet::new(),
         }
     }

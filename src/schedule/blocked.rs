@@ -10,6 +10,7 @@ pub fn blocked(conditions: &Conditions, network: Option<&Network>, world: &World
         Some(_) | None => vec![Reason::Offline],
     };
     missing.extend(missing_of_power(conditions, &world.power));
+    missing.extend(world.suspending.then_some(Reason::Suspending));
     missing
 }
 
@@ -130,6 +131,12 @@ mod tests {
         let abroad = Network { roaming: true, ..network(LinkType::Cellular, Metered::GuessYes) };
         assert_eq!(on(&Conditions { roaming: false, ..free() }, &abroad), [Reason::Roaming]);
         assert_eq!(on(&free(), &abroad), []);
+    }
+
+    #[test]
+    fn nobody_goes_while_the_device_goes_to_sleep() {
+        let world = World { suspending: true, ..World::unknown() };
+        assert_eq!(blocked(&free(), Some(&network(LinkType::Wifi, Metered::No)), &world), [Reason::Suspending]);
     }
 
     #[test]
