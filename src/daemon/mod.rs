@@ -11,7 +11,9 @@ mod pauses;
 mod perform;
 mod run;
 mod service;
+mod services;
 mod signals;
+mod sleep;
 mod startup;
 mod summary;
 

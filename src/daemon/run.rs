@@ -15,6 +15,7 @@ use super::event::{Event, Signal};
 use super::holds::Holders;
 use super::pauses::Pauses;
 use super::service::Service;
+use super::services::Services;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
@@ -58,6 +59,7 @@ pub(super) struct Daemon {
     pub(super) service: Service,
     pub(super) chronicle: Chronicle,
     pub(super) abandoned: AbandonedUploads,
+    pub(super) services: Services,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -118,6 +120,7 @@ impl Daemon {
     /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
+        self.let_sleep();
         self.service.show(&self.status.borrow(), clock::now().moment);
         let of_core = self.core.poll_timeout().map(|(moment, wake)| (moment, wake.as_str()));
         let deadline = of_core.into_iter().chain(self.service.deadline()).min();
@@ -136,6 +139,8 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Said(word) => self.said(word, now),
+            Event::ServicesGone(why) => self.services_gone(why, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -265,7 +270,7 @@ impl Daemon {
             }
         }
         self.world.power_read = now.moment;
-        self.core.handle(Input::World(self.world.clone()), now);
+        self.judge_saving(now);
     }
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.

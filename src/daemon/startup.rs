@@ -16,6 +16,7 @@ use super::holds::Holders;
 use super::pauses::{self, Pauses};
 use super::run::{Daemon, Sources};
 use super::service::Service;
+use super::services::{self, Services};
 use super::signals::Signals;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
@@ -81,6 +82,11 @@ impl Wiring {
         self.readings.send_modify(|count| *count += 1);
     }
 
+    /// Has the links looked at anew.
+    pub(super) fn look_at_links(&self) {
+        self.targets.send_modify(|_| {});
+    }
+
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
     pub(super) fn resolved(&self) {
         let targets = targets(&self.backends, &self.addresses);
@@ -120,6 +126,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let wiring =
         Wiring { backends, addresses: addresses.clone(), targets, rules, readings, config: config_sender, changes };
 
+    let (services, orders, first_words) = Services::new();
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
     let mut daemon = Daemon {
@@ -143,6 +150,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         service,
         chronicle: Chronicle::default(),
         abandoned: AbandonedUploads::new(),
+        services,
         unwritten: 0,
         unclaimed: 0,
     };
@@ -157,9 +165,18 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
     }));
-    tokio::spawn(link::watch(target_news, rule_news, move |networks| {
-        inbox.send(Event::Networks(networks)).ok();
+    let word_inbox = inbox.clone();
+    tokio::spawn(services::listen(arguments.services_at(), orders, move |event| {
+        word_inbox.send(event).ok();
     }));
+    tokio::spawn(async move {
+        // What they know of a link goes before what its type makes guess: nothing is sent by it before they have spoken.
+        first_words.come().await;
+        let tell = move |networks| {
+            inbox.send(Event::Networks(networks)).ok();
+        };
+        link::watch(target_news, rule_news, tell).await;
+    });
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
 

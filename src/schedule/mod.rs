@@ -16,6 +16,7 @@ mod pause;
 mod policy;
 mod scheduler;
 mod settle;
+mod sleep;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -151,6 +152,8 @@ pub enum Wake {
     HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
+    /// What runs is cut, so that the device can sleep.
+    SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// The store wants tidying.
@@ -168,6 +171,7 @@ impl Wake {
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
+            Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
