@@ -14,6 +14,7 @@ mod service;
 mod signals;
 mod startup;
 mod summary;
+mod surroundings;
 
 use std::process::ExitCode;
 

@@ -17,11 +17,12 @@ use super::pauses::{self, Pauses};
 use super::run::{Daemon, Sources};
 use super::service::Service;
 use super::signals::Signals;
+use super::surroundings::Surroundings;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
+use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
@@ -54,6 +55,7 @@ pub(super) struct Wiring {
     addresses: Addresses,
     targets: watch::Sender<Targets>,
     rules: watch::Sender<Vec<InterfaceRule>>,
+    facts: watch::Sender<Facts>,
     readings: watch::Sender<u64>,
     config: watch::Sender<Arc<Config>>,
     changes: mpsc::UnboundedSender<TaskNews>,
@@ -79,6 +81,11 @@ impl Wiring {
     /// Has power read anew.
     pub(super) fn read_power(&self) {
         self.readings.send_modify(|count| *count += 1);
+    }
+
+    /// More is known of the interfaces, or less.
+    pub(super) fn surrounded(&self, facts: Facts) {
+        self.facts.send_replace(facts);
     }
 
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
@@ -115,10 +122,19 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let (changes, changed) = mpsc::unbounded_channel();
     let (targets, target_news) = watch::channel(targets(&backends, &addresses));
     let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
+    let (facts, fact_news) = watch::channel(Facts::new());
     let (readings, reading_wanted) = watch::channel(0);
     let (config_sender, config_news) = watch::channel(Arc::clone(&config));
-    let wiring =
-        Wiring { backends, addresses: addresses.clone(), targets, rules, readings, config: config_sender, changes };
+    let wiring = Wiring {
+        backends,
+        addresses: addresses.clone(),
+        targets,
+        rules,
+        facts,
+        readings,
+        config: config_sender,
+        changes,
+    };
 
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
@@ -136,6 +152,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
             power_read: now.moment,
             ..World::unknown()
         },
+        surroundings: Surroundings::default(),
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         holders: Holders::default(),
@@ -157,7 +174,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
     }));
-    tokio::spawn(link::watch(target_news, rule_news, move |networks| {
+    tokio::spawn(link::watch(target_news, rule_news, fact_news, move |networks| {
         inbox.send(Event::Networks(networks)).ok();
     }));
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
