@@ -16,6 +16,7 @@ mod signals;
 mod sleep;
 mod startup;
 mod summary;
+mod surroundings;
 
 use std::process::ExitCode;
 

@@ -17,6 +17,7 @@ use super::pauses::Pauses;
 use super::service::Service;
 use super::services::Services;
 use super::startup::Wiring;
+use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
     Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Power, State, Status, StoreNews,
@@ -52,6 +53,7 @@ pub(super) struct Daemon {
     pub(super) arguments: DaemonArguments,
     pub(super) wiring: Wiring,
     pub(super) world: World,
+    pub(super) surroundings: Surroundings,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) holders: Holders,
@@ -236,7 +238,7 @@ impl Daemon {
                 self.world.failing.remove("link");
                 let linked = networks.values().any(|network| network.connected);
                 // Not while there is no way out, for the reason given in `Attempts::start`.
-                if linked {
+                if linked && leads_elsewhere(&self.world.networks, &networks) {
                     self.wiring.forget_connections();
                 }
                 self.attempts.linked(linked);
@@ -342,6 +344,17 @@ impl Daemon {
             warn!("stopping before every end was written");
         }
     }
+}
+
+/// Whether traffic leaves by another interface or address than before.
+fn leads_elsewhere(before: &BTreeMap<BackendName, Network>, now: &BTreeMap<BackendName, Network>) -> bool {
+    let ways = |networks: &BTreeMap<BackendName, Network>| -> Vec<_> {
+        let way = |(backend, network): (&BackendName, &Network)| {
+            (backend.clone(), network.connected, network.interface.clone(), network.subnet.clone())
+        };
+        networks.iter().map(way).collect()
+    };
+    ways(before) != ways(now)
 }
 
 /// Answers a caller, who may have gone.

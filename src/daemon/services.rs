@@ -125,8 +125,20 @@ impl Daemon {
 
     fn networkmanager(&mut self, said: Option<NetworkManager>) {
         self.world.connectivity = said.as_ref().and_then(|said| said.connectivity);
-        let _metered = said.map(|said| said.metered);
+        if match said {
+            Some(said) => self.surroundings.metered(said.metered),
+            None => self.surroundings.metering_lost(),
+        } {
+            self.surroundings_changed();
+        }
     }
 
-    fn roaming(&mut self, _said: Option<Roaming>) {}
+    fn roaming(&mut self, said: Option<Roaming>) {
+        if match said {
+            Some(said) => self.surroundings.roaming(said),
+            None => self.surroundings.roaming_lost(),
+        } {
+            self.surroundings_changed();
+        }
+    }
 }

@@ -40,7 +40,7 @@ impl Daemon {
     fn wake_up(&mut self) {
         self.wiring.forget_connections();
         self.wiring.read_power();
-        self.wiring.look_at_links();
+        self.surroundings_changed();
         self.tell_abandoned();
     }
 }

@@ -18,11 +18,12 @@ use super::run::{Daemon, Sources};
 use super::service::Service;
 use super::services::{self, Services};
 use super::signals::Signals;
+use super::surroundings::Surroundings;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
+use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
@@ -55,6 +56,7 @@ pub(super) struct Wiring {
     addresses: Addresses,
     targets: watch::Sender<Targets>,
     rules: watch::Sender<Vec<InterfaceRule>>,
+    facts: watch::Sender<Facts>,
     readings: watch::Sender<u64>,
     config: watch::Sender<Arc<Config>>,
     changes: mpsc::UnboundedSender<TaskNews>,
@@ -82,9 +84,9 @@ impl Wiring {
         self.readings.send_modify(|count| *count += 1);
     }
 
-    /// Has the links looked at anew.
-    pub(super) fn look_at_links(&self) {
-        self.targets.send_modify(|_| {});
+    /// More is known of the interfaces, or less: links are looked at anew.
+    pub(super) fn surrounded(&self, facts: Facts) {
+        self.facts.send_replace(facts);
     }
 
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
@@ -121,10 +123,19 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let (changes, changed) = mpsc::unbounded_channel();
     let (targets, target_news) = watch::channel(targets(&backends, &addresses));
     let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
+    let (facts, fact_news) = watch::channel(Facts::new());
     let (readings, reading_wanted) = watch::channel(0);
     let (config_sender, config_news) = watch::channel(Arc::clone(&config));
-    let wiring =
-        Wiring { backends, addresses: addresses.clone(), targets, rules, readings, config: config_sender, changes };
+    let wiring = Wiring {
+        backends,
+        addresses: addresses.clone(),
+        targets,
+        rules,
+        facts,
+        readings,
+        config: config_sender,
+        changes,
+    };
 
     let (services, orders, first_words) = Services::new();
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
@@ -143,6 +154,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
             power_read: now.moment,
             ..World::unknown()
         },
+        surroundings: Surroundings::default(),
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         holders: Holders::default(),
@@ -175,7 +187,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         let tell = move |networks| {
             inbox.send(Event::Networks(networks)).ok();
         };
-        link::watch(target_news, rule_news, tell).await;
+        link::watch(target_news, rule_news, fact_news, tell).await;
     });
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
