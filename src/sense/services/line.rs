@@ -20,8 +20,9 @@ const BUS_PATH: &str = "/org/freedesktop/DBus";
 /// How long the bus may take to let us in; it is a process beside us.
 const CONNECTING: Duration = Duration::from_secs(25);
 
-/// Two looks at one service are at least so far apart, however many hints come.
+/// However many hints come, a service is looked at no more often than this, but for a few looks in a row.
 const PACE: Duration = Duration::from_millis(100);
+const IN_A_ROW: u32 = 5;
 
 /// How long a service may take for all that one look asks of it; twice as long after each time in vain.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -292,12 +293,13 @@ pub(super) trait Source {
 pub(super) struct Following<W> {
     last: Option<Result<W, ServiceError>>,
     patience: Duration,
-    looked: Option<Instant>,
+    /// Where its looks would be by now if all had been a [`PACE`] apart.
+    paced: Option<Instant>,
 }
 
 impl<W: Default + Clone + PartialEq> Following<W> {
     pub(super) const fn new() -> Self {
-        Self { last: None, patience: PATIENCE, looked: None }
+        Self { last: None, patience: PATIENCE, paced: None }
     }
 
     /// Reads what the service says: the first word, and then any that differs from the one before.
@@ -307,7 +309,8 @@ impl<W: Default + Clone + PartialEq> Following<W> {
         line: &Line,
         ear: &Ear,
     ) -> Option<Result<W, ServiceError>> {
-        self.looked = Some(Instant::now());
+        let now = Instant::now();
+        self.paced = Some(self.paced.map_or(now, |paced| paced.max(now)) + PACE);
         let found = match tokio::time::timeout(self.patience, source.read(line, ear)).await {
             Ok(Ok(word)) => Ok(word),
             Ok(Err(Unanswered::Absent)) => Ok(W::default()),
@@ -330,11 +333,13 @@ impl<W: Default + Clone + PartialEq> Following<W> {
         self.last.as_ref().is_some_and(|last| last.as_ref() == Ok(word))
     }
 
-    /// Resolves at the next hint, though not too soon after the last look.
+    /// Resolves at the next hint, though not too soon after many looks.
     pub(super) async fn hint(&self, ear: &Ear) {
         ear.hint.notified().await;
-        if let Some(looked) = self.looked {
-            tokio::time::sleep_until(looked + PACE).await;
+        let ahead = self.paced.map(|paced| paced.saturating_duration_since(Instant::now())).unwrap_or_default();
+        let wait = ahead.saturating_sub(PACE * IN_A_ROW);
+        if !wait.is_zero() {
+            tokio::time::sleep(wait).await;
         }
     }
 }
