@@ -9,6 +9,7 @@ mod holds;
 mod log;
 mod pauses;
 mod perform;
+mod radios;
 mod run;
 mod service;
 mod signals;

@@ -14,6 +14,7 @@ use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
 use super::holds::Holders;
 use super::pauses::Pauses;
+use super::radios::RadioReaders;
 use super::service::Service;
 use super::startup::Wiring;
 use super::surroundings::Surroundings;
@@ -53,6 +54,7 @@ pub(super) struct Daemon {
     pub(super) wiring: Wiring,
     pub(super) world: World,
     pub(super) surroundings: Surroundings,
+    pub(super) radio_readers: RadioReaders,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) holders: Holders,
@@ -138,6 +140,7 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Radios(radios) => self.radios(radios, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -304,6 +307,7 @@ impl Daemon {
                 let held = self.hold(wanted, now);
                 answer(reply, held);
             }
+            Command::ReadRadios { reply } => self.read_radios(reply, now),
             Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
         }
     }

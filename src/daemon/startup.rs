@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -14,6 +15,7 @@ use super::chronicle::Chronicle;
 use super::event::Event;
 use super::holds::Holders;
 use super::pauses::{self, Pauses};
+use super::radios::RadioReaders;
 use super::run::{Daemon, Sources};
 use super::service::Service;
 use super::signals::Signals;
@@ -26,11 +28,14 @@ use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
-use crate::sense::power;
+use crate::sense::{power, wifi};
 use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
 const COMMANDS: usize = 64;
+
+/// How long the first reading of the radios may hold up everything else.
+const FIRST_RADIOS: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +62,7 @@ pub(super) struct Wiring {
     rules: watch::Sender<Vec<InterfaceRule>>,
     facts: watch::Sender<Facts>,
     readings: watch::Sender<u64>,
+    radio_readings: watch::Sender<u64>,
     config: watch::Sender<Arc<Config>>,
     changes: mpsc::UnboundedSender<TaskNews>,
 }
@@ -83,9 +89,22 @@ impl Wiring {
         self.readings.send_modify(|count| *count += 1);
     }
 
-    /// More is known of the interfaces, or less.
+    /// Has the radios read anew.
+    pub(super) fn read_radios(&self) {
+        self.radio_readings.send_modify(|count| *count += 1);
+    }
+
+    /// More is known of the interfaces, or less: the link's sense looks at its routes in that light.
     pub(super) fn surrounded(&self, facts: Facts) {
         self.facts.send_replace(facts);
+    }
+
+    /// The same of what makes no difference to routes: the link's sense uses it when it looks next.
+    pub(super) fn remember(&self, facts: Facts) {
+        self.facts.send_if_modified(|known| {
+            *known = facts;
+            false
+        });
     }
 
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
@@ -124,6 +143,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
     let (facts, fact_news) = watch::channel(Facts::new());
     let (readings, reading_wanted) = watch::channel(0);
+    let (radio_readings, radios_wanted) = watch::channel(0);
     let (config_sender, config_news) = watch::channel(Arc::clone(&config));
     let wiring = Wiring {
         backends,
@@ -132,6 +152,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         rules,
         facts,
         readings,
+        radio_readings,
         config: config_sender,
         changes,
     };
@@ -153,6 +174,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
             ..World::unknown()
         },
         surroundings: Surroundings::default(),
+        radio_readers: RadioReaders::default(),
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         holders: Holders::default(),
@@ -174,9 +196,11 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
     }));
-    tokio::spawn(link::watch(target_news, rule_news, fact_news, move |networks| {
-        inbox.send(Event::Networks(networks)).ok();
+    let radio_inbox = inbox.clone();
+    tokio::spawn(wifi::watch(radios_wanted, move |radios| {
+        radio_inbox.send(Event::Radios(radios)).ok();
     }));
+    tokio::spawn(watch_links(target_news, rule_news, fact_news, inbox));
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
 
@@ -243,6 +267,21 @@ fn build(config: &Config, addresses: &Addresses) -> Result<Backends, BackendErro
 /// The addresses that each backend's traffic goes to; none while its name is unresolved.
 fn targets(backends: &Backends, addresses: &Addresses) -> Targets {
     backends.iter().map(|(name, backend)| (name.clone(), addresses.get(backend.peer()))).collect()
+}
+
+/// Nothing goes before it is known in which Wi-Fi networks the device is, since a rule may speak of them; unless that takes
+/// long.
+async fn watch_links(
+    targets: watch::Receiver<Targets>,
+    rules: watch::Receiver<Vec<InterfaceRule>>,
+    mut facts: watch::Receiver<Facts>,
+    inbox: mpsc::UnboundedSender<Event>,
+) {
+    let _late = tokio::time::timeout(FIRST_RADIOS, facts.changed()).await;
+    let news = move |networks| {
+        inbox.send(Event::Networks(networks)).ok();
+    };
+    link::watch(targets, rules, facts, news).await;
 }
 
 async fn watch_addresses(addresses: Addresses, inbox: mpsc::UnboundedSender<Event>) {

@@ -2,5 +2,7 @@
 
 pub mod clock;
 pub mod link;
+mod netlink;
 pub mod power;
 mod uevent;
+pub mod wifi;
