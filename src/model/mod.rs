@@ -12,7 +12,7 @@ mod strategy;
 mod task;
 mod world;
 
-pub use answer::{Answer, Cut, ItemOutcome, ItemResult};
+pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
 pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
     NetworkConfig, Quotas, StoreConfig,

@@ -239,7 +239,7 @@ impl<'a> Daemon<'a> {
             }
             // The server has answered by now: what came before the cut counts.
             Effect::Abort { .. }
-            | Effect::Hold { .. }
+            | Effect::AtChunk { .. }
             | Effect::LinkBack { .. }
             | Effect::ReadPower
             | Effect::HoldEnds(_)

@@ -184,7 +184,7 @@ impl Race {
                 }
                 self.work.push(Work::Settle(settled));
             }
-            Effect::Hold { attempt, .. } | Effect::LinkBack { attempt } => {
+            Effect::AtChunk { attempt, .. } | Effect::LinkBack { attempt } => {
                 assert!(self.running.contains_key(&attempt), "{attempt:?} does not run");
             }
             Effect::ReadPower | Effect::HoldEnds(_) | Effect::Tidy | Effect::Announce => {}

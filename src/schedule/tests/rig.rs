@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Access, Answer, AnswerMode, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed, Conditions,
-    Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits,
-    LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
+    Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
+    Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary,
+    Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
     StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
 };
 use crate::schedule::{Effect, Input, Scheduler};
@@ -294,7 +294,7 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
-    pub(super) held: Vec<(AttemptId, bool)>,
+    pub(super) at_chunk: Vec<(AttemptId, AtChunk)>,
     pub(super) linked: Vec<AttemptId>,
     pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
     pub(super) settled: Vec<(TaskId, Settlement)>,
@@ -352,7 +352,7 @@ impl Rig {
                 self.log.started.push((attempt, strategy, ids));
             }
             Effect::Abort { attempt, cut } => self.log.aborted.push((attempt, cut)),
-            Effect::Hold { attempt, hold } => self.log.held.push((attempt, hold)),
+            Effect::AtChunk { attempt, then } => self.log.at_chunk.push((attempt, then)),
             Effect::LinkBack { attempt } => self.log.linked.push(attempt),
             Effect::Settle(settlements) => {
                 self.store.settle(&settlements);
