@@ -9,6 +9,7 @@ use crate::model::{
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
 use crate::sense::services::Word;
+use crate::sense::wifi::{Radios, WifiError};
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -24,6 +25,8 @@ pub(crate) enum Event {
     Said(Word),
     /// The bus of those services is not there, or no longer.
     ServicesGone(Result<(), String>),
+    /// The radios were read, or their sense fails.
+    Radios(Result<Radios, WifiError>),
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

@@ -12,8 +12,10 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
+use super::first_words::Awaited;
 use super::holds::Holders;
 use super::pauses::Pauses;
+use super::radios::RadioReaders;
 use super::service::Service;
 use super::services::Services;
 use super::startup::Wiring;
@@ -54,6 +56,7 @@ pub(super) struct Daemon {
     pub(super) wiring: Wiring,
     pub(super) world: World,
     pub(super) surroundings: Surroundings,
+    pub(super) radio_readers: RadioReaders,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) holders: Holders,
@@ -62,6 +65,7 @@ pub(super) struct Daemon {
     pub(super) chronicle: Chronicle,
     pub(super) abandoned: AbandonedUploads,
     pub(super) services: Services,
+    pub(super) awaited: Awaited,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -143,6 +147,7 @@ impl Daemon {
             Event::Power(power) => self.power(power, now),
             Event::Said(word) => self.said(word, now),
             Event::ServicesGone(why) => self.services_gone(why, now),
+            Event::Radios(radios) => self.radios(radios, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -309,6 +314,7 @@ impl Daemon {
                 let held = self.hold(wanted, now);
                 answer(reply, held);
             }
+            Command::ReadRadios { reply } => self.read_radios(reply, now),
             Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
         }
     }

@@ -1,9 +1,6 @@
 //! What other services of the machine say, and what is made of it.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
-
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::event::Event;
@@ -12,12 +9,6 @@ use crate::model::Now;
 use crate::schedule::Input;
 use crate::sense::services::{self, NetworkManager, Orders, Roaming, Saver, ServicesAt, Sleep, Word};
 
-/// Those whose first word counts before anything is sent.
-const AWAITED: [&str; 4] = ["networkmanager", "modemmanager", "power-profiles-daemon", "logind"];
-
-/// How long a start waits for them.
-const PATIENCE: Duration = Duration::from_secs(1);
-
 /// What is remembered of what they said, and what they are told.
 pub(super) struct Services {
     saver: Saver,
@@ -25,42 +16,13 @@ pub(super) struct Services {
     pub(super) near: Option<u64>,
     upower: watch::Sender<bool>,
     pub(super) ready: watch::Sender<u64>,
-    /// Whose first word has not come.
-    awaited: BTreeSet<&'static str>,
-    /// Dropped when all that were awaited have spoken.
-    first_words: Option<oneshot::Sender<()>>,
-}
-
-/// Ends when the services have spoken first, or have had their time.
-pub(super) struct FirstWords(oneshot::Receiver<()>);
-
-impl FirstWords {
-    pub(super) async fn come(self) {
-        // An error says that they have.
-        tokio::time::timeout(PATIENCE, self.0).await.ok();
-    }
 }
 
 impl Services {
-    pub(super) fn new() -> (Self, Orders, FirstWords) {
+    pub(super) fn new() -> (Self, Orders) {
         let ((upower, upower_wanted), (ready, ready_for)) = (watch::channel(false), watch::channel(0));
-        let (told, first_words) = oneshot::channel();
-        let services = Self {
-            saver: Saver::default(),
-            near: None,
-            upower,
-            ready,
-            awaited: AWAITED.into(),
-            first_words: Some(told),
-        };
-        (services, Orders { upower: upower_wanted, ready: ready_for }, FirstWords(first_words))
-    }
-
-    fn has_spoken(&mut self, service: &'static str) {
-        self.awaited.remove(service);
-        if self.awaited.is_empty() {
-            self.first_words = None;
-        }
+        let services = Self { saver: Saver::default(), near: None, upower, ready };
+        (services, Orders { upower: upower_wanted, ready: ready_for })
     }
 }
 
@@ -94,7 +56,7 @@ impl Daemon {
             Word::Sleep(word) => self.sleep(word.unwrap_or(Sleep::Awake), now),
         }
         self.judge_saving(now);
-        self.services.has_spoken(service);
+        self.awaited.heard(service);
     }
 
     /// Nobody is there to be listened to. A daemon of a session may run on a machine without a bus for services.

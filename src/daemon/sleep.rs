@@ -40,6 +40,7 @@ impl Daemon {
     fn wake_up(&mut self) {
         self.wiring.forget_connections();
         self.wiring.read_power();
+        self.wiring.read_radios();
         self.surroundings_changed();
         self.tell_abandoned();
     }

@@ -15,7 +15,6 @@ mod machine;
 mod metering;
 mod mock;
 #[path = "../common/netns.rs"]
-#[expect(dead_code, reason = "shared with other tests")]
 mod netns;
 mod rest;
 mod saver;

@@ -15,8 +15,9 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 use tokio::sync::watch;
 
+use super::netlink::Hints;
 use crate::model::{BackendName, Facts, InterfaceRule, Network};
-use netlink::{Hints, Query};
+use netlink::Query;
 
 /// The addresses to which each backend's (or its proxy's) name last resolved, in the order they would be tried. An empty
 /// list: unknown, so that only a default route counts.
@@ -105,7 +106,7 @@ impl Sense {
         }
         // Listening comes first: what changes while the truth is read sends another hint.
         if self.hints.is_none() {
-            self.hints = Some(Hints::open().map_err(LinkError::Open)?);
+            self.hints = Some(netlink::hints().map_err(LinkError::Open)?);
         }
         let wanted: BTreeSet<IpAddr> = targets.values().flatten().copied().collect();
         let tables = self.read(&wanted).or_else(|_broken| self.read(&wanted))?;

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{DecodeError, NlasIterator, parse_ip, parse_string, parse_u32};
+use netlink_packet_core::{DecodeError, parse_ip, parse_string, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader};
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType};
 use netlink_packet_route::route::{RouteHeader, RouteType};
 
+use super::super::netlink::for_each_attribute;
 use super::sysfs::{self, Radio};
 
 /// All that is so at one time.
@@ -230,18 +231,6 @@ fn hops(mut value: &[u8]) -> Result<Vec<u32>, DecodeError> {
         value = value.get(next.max(8)..).unwrap_or_default();
     }
     Ok(interfaces)
-}
-
-fn for_each_attribute(
-    message: &[u8],
-    header: usize,
-    mut each: impl FnMut(u16, &[u8]) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    for attribute in NlasIterator::new(message.get(header..).unwrap_or_default()) {
-        let attribute = attribute?;
-        each(attribute.kind(), attribute.value())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
