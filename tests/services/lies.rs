@@ -13,6 +13,9 @@ use crate::servers::{config_with, serve};
 const MINDS: &str = "[[network.interface]]\nmatch = \"lo\"\nmetered = \"yes\"\n\
                      [strategy.analytics]\nnetwork = \"unmetered\"\nheed_power_save = true";
 
+/// Makes a stand-in lie.
+type Lie = fn(&Mock);
+
 /// The config says that this link costs money; NetworkManager says that it does not.
 fn told_that_it_is_free<'n>(device: &mut Device<'n>) -> (Mock, String) {
     let networkmanager = networkmanager(device, NO);
@@ -41,25 +44,25 @@ fn what_makes_no_sense_is_reported_forgotten_and_asked_for_again() {
     let (networkmanager, _) = told_that_it_is_free(&mut device);
     let hint = |networkmanager: &Mock| networkmanager.tell(LO, NM_DEVICE, "Metered", &Variant::from(7u32));
     let mut failures = 0;
-    let lies: [(&str, &dyn Fn(&Mock)); 7] = [
-        ("an error", &|mock| mock.be(Mood::Error("org.freedesktop.DBus.Error.AccessDenied"))),
-        ("an error that only the bus may give", &|mock| {
+    let lies: [(&str, Lie); 7] = [
+        ("an error", |mock| mock.be(Mood::Error("org.freedesktop.DBus.Error.AccessDenied"))),
+        ("an error that only the bus may give", |mock| {
             mock.be(Mood::Error("org.freedesktop.DBus.Error.ServiceUnknown"))
         }),
-        ("another type", &|mock| mock.be(Mood::Babble)),
-        ("a number that there is not", &|mock| {
+        ("another type", |mock| mock.be(Mood::Babble)),
+        ("a number that there is not", |mock| {
             mock.quietly(|objects| objects.set(LO, NM_DEVICE, "Metered", owned(5u32)));
         }),
-        ("a text for a number", &|mock| {
+        ("a text for a number", |mock| {
             mock.quietly(|objects| objects.set(LO, NM_DEVICE, "Metered", owned("no")));
         }),
-        ("a reach that there is not", &|mock| {
+        ("a reach that there is not", |mock| {
             mock.quietly(|objects| {
                 objects.set(NM_PATH, NM, "ConnectivityCheckEnabled", owned(true));
                 objects.set(NM_PATH, NM, "Connectivity", owned(9u32));
             });
         }),
-        ("numbers for devices", &|mock| {
+        ("numbers for devices", |mock| {
             mock.quietly(|objects| objects.set(NM_PATH, NM, "Devices", owned(vec![1u32, 2])));
         }),
     ];

@@ -87,19 +87,26 @@ pub(super) fn nonsense(what: &str, why: impl std::fmt::Display) -> ServiceError 
     ServiceError::Nonsense { what: what.to_owned(), why: why.to_string() }
 }
 
+/// Where a service is found, and which of its signals are hints.
+#[derive(Debug)]
+pub(super) struct Service {
+    pub(super) names: &'static [&'static str],
+    /// Its objects lie at and below these.
+    pub(super) paths: &'static [&'static str],
+    /// The signals, as match rules.
+    pub(super) hints: &'static [&'static str],
+}
+
 /// Hears the hints about one service.
 #[derive(Debug)]
 pub(super) struct Ear {
-    /// The service's names.
-    names: &'static [&'static str],
-    /// Its objects lie at and below these.
-    paths: &'static [&'static str],
+    service: &'static Service,
     hint: Notify,
 }
 
 impl Ear {
-    pub(super) const fn new(names: &'static [&'static str], paths: &'static [&'static str]) -> Self {
-        Self { names, paths, hint: Notify::const_new() }
+    pub(super) fn of(service: &'static Service) -> Self {
+        Self { service, hint: Notify::new() }
     }
 
     /// Whether a signal hints at this service: of the bus about its names, or from one of its objects. Who sent it does not
@@ -110,11 +117,11 @@ impl Ear {
             return signal
                 .body()
                 .deserialize::<(&str, &str, &str)>()
-                .is_ok_and(|(name, ..)| self.names.contains(&name));
+                .is_ok_and(|(name, ..)| self.service.names.contains(&name));
         }
         let Some(path) = header.path() else { return false };
         let below = |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-        self.paths.iter().any(below)
+        self.service.paths.iter().any(below)
     }
 }
 
@@ -131,7 +138,7 @@ pub(super) struct Question<'a> {
 #[derive(Debug)]
 struct Asked {
     waits: oneshot::Sender<Message>,
-    names: &'static [&'static str],
+    of: &'static Service,
 }
 
 /// A connection to the bus.
@@ -168,19 +175,19 @@ impl Line {
     /// An answer that nobody waits for any more is a hint: the service has found its voice again.
     fn answered(&self, message: Message, ears: &[&Ear]) {
         let serial = message.header().reply_serial();
-        let Some(Asked { waits, names }) = serial.and_then(|serial| self.asked().remove(&serial)) else { return };
+        let Some(Asked { waits, of }) = serial.and_then(|serial| self.asked().remove(&serial)) else { return };
         if waits.send(message).is_err() {
-            ears.iter().filter(|ear| ear.names == names).for_each(|ear| ear.hint.notify_one());
+            ears.iter().filter(|ear| std::ptr::eq(ear.service, of)).for_each(|ear| ear.hint.notify_one());
         }
     }
 
-    /// Has the bus tell when a service comes and goes, and of what matches its rules.
-    pub(super) async fn watch(&self, ear: &Ear, rules: &[&str]) {
-        for name in ear.names {
+    /// Has the bus tell when a service comes and goes, and what hints at changes of it.
+    pub(super) async fn watch(&self, ear: &Ear) {
+        for name in ear.service.names {
             let from = format!("type='signal',sender='{BUS}',path='{BUS_PATH}',interface='{BUS}'");
             self.heed(&format!("{from},member='NameOwnerChanged',arg0='{name}'"), true).await;
         }
-        for rule in rules {
+        for rule in ear.service.hints {
             self.heed(rule, true).await;
         }
     }
@@ -213,10 +220,12 @@ impl Line {
         let (waits, answer) = oneshot::channel();
         {
             let mut asked = self.asked();
-            if asked.values().filter(|asked| asked.names == ear.names && asked.waits.is_closed()).count() >= MOST_OWED {
+            if asked.values().filter(|asked| std::ptr::eq(asked.of, ear.service) && asked.waits.is_closed()).count()
+                >= MOST_OWED
+            {
                 return Err(ServiceError::Silent.into());
             }
-            asked.insert(message.primary_header().serial_num(), Asked { waits, names: ear.names });
+            asked.insert(message.primary_header().serial_num(), Asked { waits, of: ear.service });
         }
         let refused = |words: String| ServiceError::Refused { member: member.to_owned(), words };
         self.connection.send(&message).await.map_err(|error| refused(error.to_string()))?;

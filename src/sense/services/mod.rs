@@ -10,7 +10,7 @@ mod sleep;
 
 use tokio::sync::watch;
 
-use line::{Line, follow};
+use line::{Ear, Line, follow};
 pub use line::{ServiceError, ServicesAt};
 pub use modemmanager::Roaming;
 pub use networkmanager::NetworkManager;
@@ -58,15 +58,15 @@ pub struct Orders {
 /// Ends when the bus is gone; the error: there is none, and why.
 pub async fn listen(at: ServicesAt, orders: Orders, news: impl Fn(Word)) -> Result<(), String> {
     let (line, incoming) = Line::open(&at).await?;
-    let (network, modem) = (networkmanager::EAR, modemmanager::EAR);
-    let (profiles, upower, logind) = (saver::PROFILES_EAR, saver::UPOWER_EAR, sleep::EAR);
+    let (network, modem) = (Ear::of(&networkmanager::SERVICE), Ear::of(&modemmanager::SERVICE));
+    let (profiles, upower) = (Ear::of(&saver::PROFILES), Ear::of(&saver::UPOWER));
+    let logind = Ear::of(&sleep::SERVICE);
+    let ears = [&network, &modem, &profiles, &upower, &logind];
     let speak = async {
         // Listening comes first: what changes while the truth is read sends another hint.
-        line.watch(&network, &networkmanager::RULES).await;
-        line.watch(&modem, &modemmanager::RULES).await;
-        line.watch(&profiles, &saver::PROFILES_RULES).await;
-        line.watch(&upower, &[]).await;
-        line.watch(&logind, &[sleep::RULE]).await;
+        for ear in ears {
+            line.watch(ear).await;
+        }
         tokio::join!(
             follow(networkmanager::Reading, &line, &network, |word| news(Word::NetworkManager(word))),
             follow(modemmanager::Reading, &line, &modem, |word| news(Word::Roaming(word))),
@@ -75,7 +75,6 @@ pub async fn listen(at: ServicesAt, orders: Orders, news: impl Fn(Word)) -> Resu
             sleep::follow(&line, &logind, orders.ready, |word| news(Word::Sleep(word))),
         );
     };
-    let ears = [&network, &modem, &profiles, &upower, &logind];
     tokio::select! {
         _ = speak => {}
         () = line.hear(incoming, &ears) => {}

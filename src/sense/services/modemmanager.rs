@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use zbus::{OwnedObjectPath, OwnedVariant};
 
-use super::line::{Ear, Line, Properties, Question, ServiceError, Source, Unanswered, nonsense};
+use super::line::{Ear, Line, Properties, Question, Service, ServiceError, Source, Unanswered, nonsense};
 
 const NAME: &str = "org.freedesktop.ModemManager1";
 const PATH: &str = "/org/freedesktop/ModemManager1";
@@ -14,18 +14,20 @@ const MODEM_3GPP: &str = "org.freedesktop.ModemManager1.Modem.Modem3gpp";
 /// `MM_MODEM_PORT_TYPE_NET`.
 const NET: u32 = 2;
 
-pub(super) const EAR: Ear = Ear::new(&[NAME], &[PATH]);
-
 /// Modems that come, go, connect and register; not the quality of their signal.
-pub(super) const RULES: [&str; 3] = [
-    "type='signal',sender='org.freedesktop.ModemManager1',path='/org/freedesktop/ModemManager1',\
+pub(super) static SERVICE: Service = Service {
+    names: &[NAME],
+    paths: &[PATH],
+    hints: &[
+        "type='signal',sender='org.freedesktop.ModemManager1',path='/org/freedesktop/ModemManager1',\
      interface='org.freedesktop.DBus.ObjectManager'",
-    "type='signal',sender='org.freedesktop.ModemManager1',path_namespace='/org/freedesktop/ModemManager1/Modem',\
+        "type='signal',sender='org.freedesktop.ModemManager1',path_namespace='/org/freedesktop/ModemManager1/Modem',\
      interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
      arg0='org.freedesktop.ModemManager1.Modem.Modem3gpp'",
-    "type='signal',sender='org.freedesktop.ModemManager1',path_namespace='/org/freedesktop/ModemManager1/Modem',\
+        "type='signal',sender='org.freedesktop.ModemManager1',path_namespace='/org/freedesktop/ModemManager1/Modem',\
      interface='org.freedesktop.ModemManager1.Modem',member='StateChanged'",
-];
+    ],
+};
 
 /// Whether the modem behind an interface roams, by the interface's name; only where it is registered.
 pub type Roaming = BTreeMap<String, bool>;

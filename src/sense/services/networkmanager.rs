@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use zbus::OwnedObjectPath;
 
-use super::line::{Ear, Line, Properties, ServiceError, Source, Unanswered, nonsense};
+use super::line::{Ear, Line, Properties, Service, ServiceError, Source, Unanswered, nonsense};
 use crate::model::{Connectivity, Metered};
 
 const NAME: &str = "org.freedesktop.NetworkManager";
@@ -15,15 +15,17 @@ const DEVICE: &str = "org.freedesktop.NetworkManager.Device";
 /// More devices than any machine has; those beyond are not asked after.
 const MOST_DEVICES: usize = 64;
 
-pub(super) const EAR: Ear = Ear::new(&[NAME], &[PATH]);
-
 /// Of its chatter only what concerns us: not the strength of access points, not statistics.
-pub(super) const RULES: [&str; 2] = [
-    "type='signal',sender='org.freedesktop.NetworkManager',path='/org/freedesktop/NetworkManager',\
+pub(super) static SERVICE: Service = Service {
+    names: &[NAME],
+    paths: &[PATH],
+    hints: &[
+        "type='signal',sender='org.freedesktop.NetworkManager',path='/org/freedesktop/NetworkManager',\
      interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.NetworkManager'",
-    "type='signal',sender='org.freedesktop.NetworkManager',path_namespace='/org/freedesktop/NetworkManager/Devices',\
+        "type='signal',sender='org.freedesktop.NetworkManager',path_namespace='/org/freedesktop/NetworkManager/Devices',\
      interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.NetworkManager.Device'",
-];
+    ],
+};
 
 /// What NetworkManager says; nothing if it is not there.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -2,15 +2,14 @@
 
 use tokio::sync::watch;
 
-use super::line::{Ear, Line, ServiceError, Source, Unanswered, follow, nonsense};
+use super::line::{Ear, Line, Service, ServiceError, Source, Unanswered, follow, nonsense};
 use crate::model::{Battery, Power};
 
-/// power-profiles-daemon by its name since 0.20, and by the one before, which tuned-ppd has too.
-const PROFILES: [(&str, &str); 2] = [
-    ("org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower/PowerProfiles"),
-    ("net.hadess.PowerProfiles", "/net/hadess/PowerProfiles"),
-];
-const UPOWER: &str = "org.freedesktop.UPower";
+/// power-profiles-daemon by its name since 0.20, and by the one before; tuned-ppd has both too.
+const PPD: (&str, &str) = ("org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower/PowerProfiles");
+const OLD_PPD: (&str, &str) = ("net.hadess.PowerProfiles", "/net/hadess/PowerProfiles");
+
+const UPOWER_NAME: &str = "org.freedesktop.UPower";
 /// Stands for all batteries of the device.
 const DISPLAY: &str = "/org/freedesktop/UPower/devices/DisplayDevice";
 const DEVICE: &str = "org.freedesktop.UPower.Device";
@@ -18,16 +17,18 @@ const DEVICE: &str = "org.freedesktop.UPower.Device";
 /// Under so much percent, on battery, the device is taken to save power where nothing else says whether it does.
 const SAVING: f64 = 15.0;
 
-pub(super) const PROFILES_EAR: Ear = Ear::new(&[PROFILES[0].0, PROFILES[1].0], &[PROFILES[0].1, PROFILES[1].1]);
-
-pub(super) const PROFILES_RULES: [&str; 2] = [
-    "type='signal',sender='org.freedesktop.UPower.PowerProfiles',path='/org/freedesktop/UPower/PowerProfiles',\
+pub(super) static PROFILES: Service = Service {
+    names: &[PPD.0, OLD_PPD.0],
+    paths: &[PPD.1, OLD_PPD.1],
+    hints: &[
+        "type='signal',sender='org.freedesktop.UPower.PowerProfiles',path='/org/freedesktop/UPower/PowerProfiles',\
      interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.UPower.PowerProfiles'",
-    "type='signal',sender='net.hadess.PowerProfiles',path='/net/hadess/PowerProfiles',\
+        "type='signal',sender='net.hadess.PowerProfiles',path='/net/hadess/PowerProfiles',\
      interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='net.hadess.PowerProfiles'",
-];
+    ],
+};
 
-pub(super) const UPOWER_EAR: Ear = Ear::new(&[UPOWER], &[DISPLAY]);
+pub(super) static UPOWER: Service = Service { names: &[UPOWER_NAME], paths: &[DISPLAY], hints: &[] };
 
 /// Heeded only while it is wanted.
 const UPOWER_RULE: &str = "type='signal',sender='org.freedesktop.UPower',path='/org/freedesktop/UPower/devices/DisplayDevice',\
@@ -68,7 +69,7 @@ impl Source for Profile {
     type Word = Option<bool>;
 
     async fn read(&self, line: &Line, ear: &Ear) -> Result<Self::Word, Unanswered> {
-        for (name, path) in PROFILES {
+        for (name, path) in [PPD, OLD_PPD] {
             match line.properties(ear, name, path, name).await {
                 Ok(mut properties) => {
                     return Ok(Some(properties.take::<String>("ActiveProfile")? == "power-saver"));
@@ -88,7 +89,7 @@ impl Source for Warning {
     type Word = Option<bool>;
 
     async fn read(&self, line: &Line, ear: &Ear) -> Result<Self::Word, Unanswered> {
-        let level = line.properties(ear, UPOWER, DISPLAY, DEVICE).await?.take("WarningLevel")?;
+        let level = line.properties(ear, UPOWER_NAME, DISPLAY, DEVICE).await?.take("WarningLevel")?;
         Ok(is_low(level)?)
     }
 }

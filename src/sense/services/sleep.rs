@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::line::{Ear, Following, Line, Question, ServiceError, Source, Unanswered, nonsense};
+use super::line::{Ear, Following, Line, Question, Service, ServiceError, Source, Unanswered, nonsense};
 use crate::sense::clock;
 
 const NAME: &str = "org.freedesktop.login1";
@@ -17,10 +17,12 @@ const MANAGER: &str = "org.freedesktop.login1.Manager";
 /// The clocks tell of no shorter sleep.
 const SLEPT: Duration = Duration::from_millis(500);
 
-pub(super) const EAR: Ear = Ear::new(&[NAME], &[PATH]);
-
-pub(super) const RULE: &str = "type='signal',sender='org.freedesktop.login1',path='/org/freedesktop/login1',\
-     interface='org.freedesktop.login1.Manager',member='PrepareForSleep'";
+pub(super) static SERVICE: Service = Service {
+    names: &[NAME],
+    paths: &[PATH],
+    hints: &["type='signal',sender='org.freedesktop.login1',path='/org/freedesktop/login1',\
+     interface='org.freedesktop.login1.Manager',member='PrepareForSleep'"],
+};
 
 /// How it stands with sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
