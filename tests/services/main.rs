@@ -16,6 +16,7 @@ mod metering;
 mod mock;
 #[path = "../common/netns.rs"]
 mod netns;
+mod real;
 mod rest;
 mod saver;
 #[path = "../daemon/servers.rs"]

@@ -18,6 +18,9 @@ use zbus::{Connection, DynamicType, MessageStream, ObjectPath, OwnedVariant, Var
 
 use crate::device::HANG;
 
+/// What the service manager gives for a unit that is to start.
+pub(crate) const JOB: &str = "/org/freedesktop/systemd1/job/1";
+
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// How it answers.
@@ -136,6 +139,11 @@ impl Mock {
         self.handle.block_on(sent).expect("sent");
     }
 
+    /// Blocks until this method was called.
+    pub(crate) fn until_called(&self, member: &str) {
+        self.until(member, |state| state.asked.iter().any(|asked| asked == member));
+    }
+
     /// How often it was asked anything.
     pub(crate) fn asked(&self) -> usize {
         self.state().asked.len()
@@ -190,9 +198,8 @@ impl Mock {
 impl Drop for Mock {
     fn drop(&mut self) {
         drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        let ended = self.thread.take().map(JoinHandle::join);
+        assert!(matches!(ended, Some(Ok(()))) || thread::panicking(), "the stand-in was asked for what it is not");
     }
 }
 
@@ -227,15 +234,18 @@ pub(crate) fn owned<'v>(value: impl Into<Variant<'v>>) -> OwnedVariant {
     value.into().try_to_owned().expect("no descriptor")
 }
 
+/// Whether logind asks the service manager. The daemon asks nobody in a way that would start a service.
+fn is_of_logind(message: &Message) -> bool {
+    message.header().path().is_some_and(|path| path.starts_with("/org/freedesktop/systemd1"))
+}
+
 async fn serve(connection: &Connection, mut messages: MessageStream, shared: &Shared) {
     while let Some(Ok(message)) = poll_fn(|context| Pin::new(&mut messages).poll_next(context)).await {
         if message.message_type() != Type::MethodCall {
             continue;
         }
-        assert!(
-            message.primary_header().flags().contains(zbus::message::Flags::NO_AUTO_START),
-            "no service is started for the daemon's sake"
-        );
+        let starts_none = message.primary_header().flags().contains(zbus::message::Flags::NO_AUTO_START);
+        assert!(starts_none || is_of_logind(&message), "no service is started for the daemon's sake");
         let mood = {
             let mut state = shared.state.lock().expect("no thread has panicked");
             let member = message.header().member().expect("a member").to_string();
@@ -274,6 +284,21 @@ async fn answer(connection: &Connection, message: &Message, shared: &Shared) {
                 }
             }
         }
+        "Get" => {
+            let (interface, property): (String, String) = message.body().deserialize().expect("two texts");
+            let object = objects.get(&path).and_then(|interfaces| interfaces.get(&interface));
+            match object.and_then(|properties| properties.get(&property)) {
+                Some(value) => drop(connection.reply(&header, value).await),
+                None => {
+                    let unknown = "org.freedesktop.DBus.Error.UnknownObject";
+                    drop(connection.reply_error(&header, unknown, &("no such object",)).await);
+                }
+            }
+        }
+        "StartUnit" => {
+            let job = ObjectPath::try_from(JOB).expect("a path");
+            drop(connection.reply(&header, &job).await);
+        }
         "GetManagedObjects" => {
             let objects: BTreeMap<ObjectPath<'_>, &Interfaces> = objects
                 .iter()
@@ -293,6 +318,7 @@ async fn answer(connection: &Connection, message: &Message, shared: &Shared) {
             shared.state.lock().expect("no thread has panicked").inhibitors.push(reader);
             drop(connection.reply(&header, &zbus::Fd::from(OwnedFd::from(writer))).await);
         }
+        _ if is_of_logind(message) => {}
         other => panic!("it is asked for {other}"),
     }
 }

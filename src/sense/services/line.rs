@@ -3,34 +3,27 @@
 
 use std::collections::HashMap;
 use std::future::poll_fn;
-use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_core::Stream as _;
-use tokio::sync::{Notify, oneshot};
-use tokio::time::Instant;
+use tokio::sync::Notify;
 use zbus::message::{Flags, Message, Type};
 use zbus::{Connection, MessageStream, OwnedVariant, connection};
+
+use super::questions::Questions;
 
 const BUS: &str = "org.freedesktop.DBus";
 const BUS_PATH: &str = "/org/freedesktop/DBus";
 
+const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+
+/// So many characters of what an error says are enough.
+const WORDS: usize = 200;
+
 /// How long the bus may take to let us in; it is a process beside us.
 const CONNECTING: Duration = Duration::from_secs(25);
-
-/// However many hints come, a service is looked at no more often than this, but for a few looks in a row.
-const PACE: Duration = Duration::from_millis(100);
-const IN_A_ROW: u32 = 5;
-
-/// How long a service may take for all that one look asks of it; twice as long after each time in vain.
-const PATIENCE: Duration = Duration::from_secs(5);
-const MOST_PATIENCE: Duration = Duration::from_secs(300);
-
-/// A service that owes so many answers is asked nothing more until it gives one: the bus lets us have 128 questions open,
-/// and others are to be asked too.
-const MOST_OWED: usize = 8;
 
 /// Which bus the services are on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,8 +63,8 @@ pub enum ServiceError {
 pub(super) enum Unanswered {
     /// Nobody has that name: the service is not running.
     Absent,
-    /// The service knows no such object; it may have gone since it was told of.
-    Vanished(ServiceError),
+    /// The service has no such object: it has gone since it was told of; or the service has just taken its name.
+    NoObject,
     /// Something is wrong.
     Failed(ServiceError),
 }
@@ -109,6 +102,11 @@ impl Ear {
         Self { service, hint: Notify::new() }
     }
 
+    /// Resolves at the next hint; one that came since the last is enough.
+    pub(super) async fn hinted(&self) {
+        self.hint.notified().await;
+    }
+
     /// Whether a signal hints at this service: of the bus about its names, or from one of its objects. Who sent it does not
     /// matter, since nothing in it is believed.
     fn is_meant(&self, signal: &Message) -> bool {
@@ -134,18 +132,11 @@ pub(super) struct Question<'a> {
     pub(super) member: &'a str,
 }
 
-/// A question that was asked: who waits, if anybody still does, and whom the answer tells that the service is alive.
-#[derive(Debug)]
-struct Asked {
-    waits: oneshot::Sender<Message>,
-    of: &'static Service,
-}
-
 /// A connection to the bus.
 #[derive(Debug)]
 pub(super) struct Line {
     connection: Connection,
-    asked: Mutex<HashMap<NonZeroU32, Asked>>,
+    questions: Mutex<Questions>,
 }
 
 impl Line {
@@ -158,26 +149,20 @@ impl Line {
         let connection = tokio::time::timeout(CONNECTING, builder.build()).await;
         let connection = connection.map_err(|_| "it takes too long".to_owned())?.map_err(|error| error.to_string())?;
         let incoming = MessageStream::from(&connection);
-        Ok((Self { connection, asked: Mutex::default() }, incoming))
+        Ok((Self { connection, questions: Mutex::default() }, incoming))
     }
 
     /// Hands what comes in to whom it is for, until the bus is gone.
     pub(super) async fn hear(&self, mut incoming: MessageStream, ears: &[&Ear]) {
         while let Some(Ok(message)) = poll_fn(|context| Pin::new(&mut incoming).poll_next(context)).await {
             match message.message_type() {
-                Type::Signal => ears.iter().filter(|ear| ear.is_meant(&message)).for_each(|ear| ear.hint.notify_one()),
-                Type::MethodReturn | Type::Error => self.answered(message, ears),
+                Type::Signal => hint(ears, |ear| ear.is_meant(&message)),
+                Type::MethodReturn | Type::Error => {
+                    let late = self.questions().answered(message);
+                    hint(ears, |ear| late.is_some_and(|late| std::ptr::eq(ear.service, late)));
+                }
                 Type::MethodCall => {}
             }
-        }
-    }
-
-    /// An answer that nobody waits for any more is a hint: the service has found its voice again.
-    fn answered(&self, message: Message, ears: &[&Ear]) {
-        let serial = message.header().reply_serial();
-        let Some(Asked { waits, of }) = serial.and_then(|serial| self.asked().remove(&serial)) else { return };
-        if waits.send(message).is_err() {
-            ears.iter().filter(|ear| std::ptr::eq(ear.service, of)).for_each(|ear| ear.hint.notify_one());
         }
     }
 
@@ -217,16 +202,8 @@ impl Line {
             .with_flags(Flags::NO_AUTO_START)
             .build(body)
             .map_err(|error| nonsense(path, error))?;
-        let (waits, answer) = oneshot::channel();
-        {
-            let mut asked = self.asked();
-            if asked.values().filter(|asked| std::ptr::eq(asked.of, ear.service) && asked.waits.is_closed()).count()
-                >= MOST_OWED
-            {
-                return Err(ServiceError::Silent.into());
-            }
-            asked.insert(message.primary_header().serial_num(), Asked { waits, of: ear.service });
-        }
+        let serial = message.primary_header().serial_num();
+        let answer = self.questions().ask(serial, ear.service).ok_or(ServiceError::Silent)?;
         let refused = |words: String| ServiceError::Refused { member: member.to_owned(), words };
         self.connection.send(&message).await.map_err(|error| refused(error.to_string()))?;
         let answer = answer.await.map_err(|_| refused("the bus is gone".to_owned()))?;
@@ -244,15 +221,36 @@ impl Line {
         path: &str,
         interface: &str,
     ) -> Result<Properties, Unanswered> {
-        let question = Question { service, path, interface: "org.freedesktop.DBus.Properties", member: "GetAll" };
+        let question = Question { service, path, interface: PROPERTIES, member: "GetAll" };
         let answer = self.ask(ear, question, &interface).await?;
         let all = answer.body().deserialize().map_err(|error| nonsense(interface, error))?;
         Ok(Properties(all))
     }
 
-    fn asked(&self) -> MutexGuard<'_, HashMap<NonZeroU32, Asked>> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    /// One property of an interface, of this type. The object is given as its service, path and interface.
+    pub(super) async fn property<T>(
+        &self,
+        ear: &Ear,
+        (service, path, interface): (&str, &str, &str),
+        name: &str,
+    ) -> Result<T, Unanswered>
+    where
+        T: TryFrom<OwnedVariant>,
+        T::Error: std::fmt::Display,
+    {
+        let question = Question { service, path, interface: PROPERTIES, member: "Get" };
+        let answer = self.ask(ear, question, &(interface, name)).await?;
+        let value: OwnedVariant = answer.body().deserialize().map_err(|error| nonsense(name, error))?;
+        Ok(value.try_into().map_err(|error: T::Error| nonsense(name, error))?)
     }
+
+    fn questions(&self) -> MutexGuard<'_, Questions> {
+        self.questions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hint(ears: &[&Ear], is_meant: impl Fn(&Ear) -> bool) {
+    ears.iter().filter(|ear| is_meant(ear)).for_each(|ear| ear.hint.notify_one());
 }
 
 /// What an error means. Only the bus itself can say that a service is not there.
@@ -261,13 +259,13 @@ fn unanswered(answer: &Message, refused: impl FnOnce(String) -> ServiceError) ->
     let name = header.error_name().map(|name| name.as_str()).unwrap_or_default();
     let is_from_the_bus = header.sender().is_some_and(|sender| *sender == BUS);
     let words = match body.deserialize::<&str>() {
-        Ok(words) => format!("{name}: {}", words.escape_debug()),
+        Ok(words) => format!("{name}: {}", words.chars().take(WORDS).collect::<String>().escape_debug()),
         Err(_) => name.to_owned(),
     };
     match name.strip_prefix("org.freedesktop.DBus.Error.") {
         // It ended, or ends, before it answered.
         Some("ServiceUnknown" | "NameHasNoOwner" | "NoReply") if is_from_the_bus => Unanswered::Absent,
-        Some("UnknownObject" | "UnknownMethod" | "UnknownInterface") => Unanswered::Vanished(refused(words)),
+        Some("UnknownObject" | "UnknownMethod" | "UnknownInterface") => Unanswered::NoObject,
         _ => Unanswered::Failed(refused(words)),
     }
 }
@@ -288,78 +286,27 @@ impl Properties {
     }
 }
 
-/// Something that one service says.
-pub(super) trait Source {
-    /// What it says; the default if the service is not there.
-    type Word: Default + Clone + PartialEq;
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Reads the whole.
-    fn read(&self, line: &Line, ear: &Ear) -> impl Future<Output = Result<Self::Word, Unanswered>> + Send;
-}
+    static ONE: Service = Service { names: &["org.example.One"], paths: &["/org/example/One"], hints: &[] };
+    static TWO: Service = Service { names: &["org.example.Two"], paths: &["/org/example/Two"], hints: &[] };
 
-/// How a service is followed.
-#[derive(Debug)]
-pub(super) struct Following<W> {
-    last: Option<Result<W, ServiceError>>,
-    patience: Duration,
-    /// Where its looks would be by now if all had been a [`PACE`] apart.
-    paced: Option<Instant>,
-}
-
-impl<W: Default + Clone + PartialEq> Following<W> {
-    pub(super) const fn new() -> Self {
-        Self { last: None, patience: PATIENCE, paced: None }
-    }
-
-    /// Reads what the service says: the first word, and then any that differs from the one before.
-    pub(super) async fn look<S: Source<Word = W>>(
-        &mut self,
-        source: &S,
-        line: &Line,
-        ear: &Ear,
-    ) -> Option<Result<W, ServiceError>> {
-        let now = Instant::now();
-        self.paced = Some(self.paced.map_or(now, |paced| paced.max(now)) + PACE);
-        let found = match tokio::time::timeout(self.patience, source.read(line, ear)).await {
-            Ok(Ok(word)) => Ok(word),
-            Ok(Err(Unanswered::Absent)) => Ok(W::default()),
-            Ok(Err(Unanswered::Vanished(error) | Unanswered::Failed(error))) => Err(error),
-            Err(_) => Err(ServiceError::Silent),
+    #[test]
+    fn a_signal_hints_at_the_service_of_its_path_or_of_the_name_that_it_tells_of() {
+        let from = |path: &str| Message::signal(path, "org.example.X", "Changed").build(&()).unwrap();
+        let owner = |name: &str| {
+            let signal = Message::signal(BUS_PATH, BUS, "NameOwnerChanged");
+            signal.sender(BUS).build(&(name, "", ":1.2")).unwrap()
         };
-        self.patience = match &found {
-            Err(ServiceError::Silent) => (self.patience * 2).min(MOST_PATIENCE),
-            Ok(_) | Err(_) => PATIENCE,
-        };
-        if self.last.as_ref() == Some(&found) {
-            return None;
-        }
-        self.last = Some(found.clone());
-        Some(found)
-    }
-
-    /// Whether this was its last word.
-    pub(super) fn says(&self, word: &W) -> bool {
-        self.last.as_ref().is_some_and(|last| last.as_ref() == Ok(word))
-    }
-
-    /// Resolves at the next hint, though not too soon after many looks.
-    pub(super) async fn hint(&self, ear: &Ear) {
-        ear.hint.notified().await;
-        let ahead = self.paced.map(|paced| paced.saturating_duration_since(Instant::now())).unwrap_or_default();
-        let wait = ahead.saturating_sub(PACE * IN_A_ROW);
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-    }
-}
-
-/// Tells what a service says: at once, and whenever it differs. Never ends.
-pub(super) async fn follow<S: Source>(source: S, line: &Line, ear: &Ear, tell: impl Fn(Result<S::Word, ServiceError>)) {
-    let mut following = Following::new();
-    loop {
-        if let Some(word) = following.look(&source, line, ear).await {
-            tell(word);
-        }
-        following.hint(ear).await;
+        let ears = [Ear::of(&ONE), Ear::of(&TWO)];
+        let meant = |message: &Message| ears.each_ref().map(|ear| ear.is_meant(message));
+        assert_eq!(meant(&from("/org/example/One")), [true, false]);
+        assert_eq!(meant(&from("/org/example/Two/Devices/1")), [false, true]);
+        assert_eq!(meant(&from("/org/example/Other")), [false, false]);
+        assert_eq!(meant(&from("/org/example/OneMore")), [false, false]);
+        assert_eq!(meant(&owner("org.example.Two")), [false, true]);
+        assert_eq!(meant(&owner("org.example.Three")), [false, false]);
     }
 }

@@ -2,15 +2,18 @@
 //! may come, go, hang and lie. Their signals are hints on which all is read anew; none is started for our sake, and one
 //! that is not there says nothing.
 
+mod follow;
 mod line;
 mod modemmanager;
 mod networkmanager;
+mod questions;
 mod saver;
 mod sleep;
 
 use tokio::sync::watch;
 
-use line::{Ear, Line, follow};
+use follow::follow;
+use line::{Ear, Line};
 pub use line::{ServiceError, ServicesAt};
 pub use modemmanager::Roaming;
 pub use networkmanager::NetworkManager;

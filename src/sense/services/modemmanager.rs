@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use zbus::{OwnedObjectPath, OwnedVariant};
 
-use super::line::{Ear, Line, Properties, Question, Service, ServiceError, Source, Unanswered, nonsense};
+use super::follow::Source;
+use super::line::{Ear, Line, Properties, Question, Service, ServiceError, Unanswered, nonsense};
 
 const NAME: &str = "org.freedesktop.ModemManager1";
 const PATH: &str = "/org/freedesktop/ModemManager1";

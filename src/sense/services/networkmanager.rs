@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use zbus::OwnedObjectPath;
 
-use super::line::{Ear, Line, Properties, Service, ServiceError, Source, Unanswered, nonsense};
+use super::follow::Source;
+use super::line::{Ear, Line, Properties, Service, ServiceError, Unanswered, nonsense};
 use crate::model::{Connectivity, Metered};
 
 const NAME: &str = "org.freedesktop.NetworkManager";
@@ -50,7 +51,7 @@ impl Source for Reading {
             match line.properties(ear, NAME, device.as_str(), DEVICE).await {
                 Ok(device) => metered.extend(metering(device)?),
                 // It was unplugged meanwhile, which is hinted at.
-                Err(Unanswered::Vanished(_)) => {}
+                Err(Unanswered::NoObject) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -2,7 +2,8 @@
 
 use tokio::sync::watch;
 
-use super::line::{Ear, Line, Service, ServiceError, Source, Unanswered, follow, nonsense};
+use super::follow::{Source, follow};
+use super::line::{Ear, Line, Service, ServiceError, Unanswered, nonsense};
 use crate::model::{Battery, Power};
 
 /// power-profiles-daemon by its name since 0.20, and by the one before; tuned-ppd has both too.
@@ -70,10 +71,8 @@ impl Source for Profile {
 
     async fn read(&self, line: &Line, ear: &Ear) -> Result<Self::Word, Unanswered> {
         for (name, path) in [PPD, OLD_PPD] {
-            match line.properties(ear, name, path, name).await {
-                Ok(mut properties) => {
-                    return Ok(Some(properties.take::<String>("ActiveProfile")? == "power-saver"));
-                }
+            match line.property::<String>(ear, (name, path, name), "ActiveProfile").await {
+                Ok(profile) => return Ok(Some(profile == "power-saver")),
                 Err(Unanswered::Absent) => {}
                 Err(error) => return Err(error),
             }
@@ -89,8 +88,7 @@ impl Source for Warning {
     type Word = Option<bool>;
 
     async fn read(&self, line: &Line, ear: &Ear) -> Result<Self::Word, Unanswered> {
-        let level = line.properties(ear, UPOWER_NAME, DISPLAY, DEVICE).await?.take("WarningLevel")?;
-        Ok(is_low(level)?)
+        Ok(is_low(line.property(ear, (UPOWER_NAME, DISPLAY, DEVICE), "WarningLevel").await?)?)
     }
 }
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::line::{Ear, Following, Line, Question, Service, ServiceError, Source, Unanswered, nonsense};
+use super::follow::{Following, Source};
+use super::line::{Ear, Line, Question, Service, ServiceError, Unanswered, nonsense};
 use crate::sense::clock;
 
 const NAME: &str = "org.freedesktop.login1";
@@ -41,8 +42,8 @@ impl Source for Preparing {
     type Word = Option<bool>;
 
     async fn read(&self, line: &Line, ear: &Ear) -> Result<Self::Word, Unanswered> {
-        let mut manager = line.properties(ear, NAME, PATH, MANAGER).await?;
-        Ok(Some(manager.take("PreparingForSleep")?))
+        // Not all properties at once: for some logind looks at boot loaders and batteries.
+        Ok(Some(line.property(ear, (NAME, PATH, MANAGER), "PreparingForSleep").await?))
     }
 }
 
@@ -62,8 +63,8 @@ impl Inhibitor {
         match tokio::time::timeout(Duration::from_secs(5), inhibit(line, ear)).await {
             Ok(Ok(descriptor)) => (self.held, self.refused) = (Some(descriptor), false),
             // There is nothing that could send the device to sleep.
-            Ok(Err(Unanswered::Absent)) => {}
-            Ok(Err(Unanswered::Failed(error) | Unanswered::Vanished(error))) => self.refuse(&error),
+            Ok(Err(Unanswered::Absent | Unanswered::NoObject)) => {}
+            Ok(Err(Unanswered::Failed(error))) => self.refuse(&error),
             Err(_) => self.refuse(&ServiceError::Silent),
         }
     }
