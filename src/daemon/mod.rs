@@ -7,6 +7,7 @@ mod chronicle;
 mod event;
 mod holds;
 mod log;
+mod networks;
 mod pauses;
 mod perform;
 mod radios;

@@ -8,6 +8,7 @@ mod ctl;
 mod damage;
 mod device;
 mod doctor;
+mod flaps;
 mod hold;
 mod journal;
 mod lifecycle;
