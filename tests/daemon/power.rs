@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use crate::device::{Device, none};
 use crate::netns::{self, Netns};
+use crate::rest::assert_rests;
 use crate::servers::config_with;
 
 /// Supplies as the daemon sees them.
@@ -126,6 +127,28 @@ fn a_task_waits_for_charge_and_charger_and_goes_when_the_kernel_tells_of_them() 
     device.until_done(&[charger]);
     assert_eq!(device.shown("Power")["Charging"], true);
     assert_ne!(device.shown("Manager")["NextWake"][0], "read-power", "nothing asks any more");
+}
+
+#[test]
+fn on_battery_with_nothing_that_asks_for_it_nobody_wakes() {
+    if !netns::require() {
+        return;
+    }
+    let netns = Netns::new();
+    let server = serve_inside(&netns);
+    let supplies = Supplies::new(&[
+        ("AC", "type=Mains online=0"),
+        ("BAT0", "type=Battery present=1 status=Discharging capacity=20"),
+    ]);
+    let more = "[strategy.analytics]\ncharging = true";
+    let mut device = Device::off(Some(&netns), &config_with(&server, more));
+    device.set("FERRYD_LOG", "debug");
+    supplies.switch_on(&mut device);
+    // What waits for the charger alone needs no looking at the battery: the kernel tells of chargers.
+    let (sent, waits) = (device.enqueue(10), device.enqueue_to("analytics", 1).remove(0));
+    device.until_done(&sent);
+    device.until_waits_for(&waits, "not-charging");
+    assert_rests(&mut device, "on battery, one waiting for a charger");
 }
 
 #[test]
