@@ -22,10 +22,13 @@ mod pause;
 mod policy;
 mod power;
 mod rest;
+mod routes;
 mod secrets;
 mod servers;
 mod sync_now;
 #[path = "../common/system_bus.rs"]
 mod system_bus;
+#[path = "../common/tunnel.rs"]
+mod tunnel;
 mod uploads;
 mod visitors;
