@@ -305,7 +305,7 @@ fn a_tunnel_is_carried_by_the_best_route_beside_it() {
         return;
     }
     let pair = Pair::new();
-    let _open = Tunnel::new(&pair.device, "tun0", Pair::SERVER);
+    let _open = Tunnel::new(&pair.device, "tun0", Some(Pair::SERVER));
     pair.device.ip("address add 10.99.0.2/24 dev tun0");
     pair.device.ip("route add default dev tun0 metric 1");
     pair.device.ip("route add default via 10.77.0.1 metric 100");

@@ -8,6 +8,7 @@ mod event;
 mod first_words;
 mod holds;
 mod log;
+mod networks;
 mod pauses;
 mod perform;
 mod radios;

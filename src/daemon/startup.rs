@@ -26,7 +26,7 @@ use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
 use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
-use crate::schedule::{Control, Input, Scheduler};
+use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
 use crate::sense::{power, wifi};
@@ -172,6 +172,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
             power_read: now.moment,
             ..World::unknown()
         },
+        links: Links::default(),
         surroundings: Surroundings::default(),
         radio_readers: RadioReaders::default(),
         counts: opening.news.counts.clone(),

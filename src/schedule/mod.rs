@@ -11,6 +11,7 @@ mod deadline;
 mod explain;
 mod hold;
 mod lane;
+mod links;
 mod outcome;
 mod pause;
 mod policy;
@@ -24,6 +25,7 @@ mod unsettled;
 
 pub use backoff::full_jitter;
 pub use blocked::blocked;
+pub use links::Links;
 pub use scheduler::Scheduler;
 
 use std::sync::Arc;
@@ -152,6 +154,8 @@ pub enum Wake {
     HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
+    /// A link that flapped has stayed for long enough to count again.
+    LinkSettles,
     /// What runs is cut, so that the device can sleep.
     SleepLimit,
     /// A battery on which something depends is looked at again.
@@ -171,6 +175,7 @@ impl Wake {
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
+            Self::LinkSettles => "link-settles",
             Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
             Self::Tidy => "tidy",

@@ -11,11 +11,12 @@ use crate::netns::Netns;
 pub(crate) struct Tunnel(Child);
 
 impl Tunnel {
-    /// Makes a device of this name, up and without an address, whose packets go to the end at `peer` (an IPv4 address).
-    pub(crate) fn new(netns: &Netns, name: &str, peer: &str) -> Self {
+    /// Makes a device of this name, up and without an address, whose packets go to the end at `peer` (an IPv4 address), or
+    /// to whoever sent last.
+    pub(crate) fn new(netns: &Netns, name: &str, peer: Option<&str>) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/tun.py");
         let mut command = Command::new("/usr/bin/python3");
-        command.arg(script).args([name, peer]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        command.arg(script).arg(name).args(peer).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = netns.spawn(&mut command).expect("python3");
         let mut said = String::new();
         let stdout = child.stdout.take().expect("piped");
