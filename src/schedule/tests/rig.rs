@@ -9,7 +9,7 @@ use crate::model::{
     Access, Answer, AnswerMode, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed, Conditions,
     Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits,
     LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
-    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
+    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
 };
 use crate::schedule::{Effect, Input, Scheduler};
 
@@ -57,8 +57,11 @@ pub(super) fn config() -> Config {
             charging: false,
             min_battery: BatteryFloor::default(),
             heed_power_save: priority > 1,
+            window: Window::default(),
+            metered_budget: None,
         },
         max_wait,
+        max_rate: None,
     };
     let strategies = [
         policy("metadata", Kind::Json, 1, 50, 5, 2.0, NetworkNeed::Any, None),
