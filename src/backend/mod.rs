@@ -15,7 +15,9 @@ use tokio::sync::watch;
 use self::http::HttpBackend;
 use self::tus::TusBackend;
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig, BackendKind, BackendName, Claimed, Cut, StrategyName, TaskId, Transfer};
+use crate::model::{
+    Answer, AtChunk, BackendConfig, BackendKind, BackendName, Claimed, Cut, StrategyName, TaskId, Transfer,
+};
 
 /// What an attempt sends.
 #[derive(Debug, Clone, Copy)]
@@ -50,15 +52,16 @@ pub trait Keep: Send + Sync {
 /// What the loop tells a running attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cue {
-    /// Whether a new chunk may begin: not while something more urgent runs, nor while the link is away.
-    pub may_begin: bool,
+    /// Whether a new chunk may begin: not while something more urgent runs, nor while the link is away, nor when a
+    /// condition has gone missing.
+    pub at_chunk: AtChunk,
     /// How often the link has come back since the attempt started: what is on its way may be lost.
     pub link_ups: u64,
 }
 
 impl Cue {
     /// Nothing is in the way.
-    pub const GO: Self = Self { may_begin: true, link_ups: 0 };
+    pub const GO: Self = Self { at_chunk: AtChunk::GoOn, link_ups: 0 };
 }
 
 /// A backend cannot be made from its config.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::Complaint;
 use super::tree::{Node, Place, Table, Value};
-use super::units::{parse_duration, parse_size, show_duration, show_size};
+use super::units::{parse_duration, parse_rate, parse_size, show_duration, show_size};
 
 /// All that is wrong, gathered while reading.
 #[derive(Debug)]
@@ -101,6 +101,15 @@ impl<'a> Section<'a> {
         self.array(key).into_iter().filter_map(item).collect()
     }
 
+    /// Texts: an array of them, or a single one; an empty one is none.
+    pub(super) fn texts<T>(&self, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        match self.table.and_then(|table| table.get(key)).map(|node| &node.value) {
+            Some(Value::Text(text)) if text.is_empty() => self.text(key, |_| Ok(Vec::new())).unwrap_or_default(),
+            Some(Value::Text(_)) => self.text(key, read).into_iter().collect(),
+            _ => self.items(key, read),
+        }
+    }
+
     fn array(&self, key: &'static str) -> Vec<&'a Node> {
         let Some(node) = self.node(key) else { return Vec::new() };
         if let Value::Array(items) = &node.value {
@@ -192,6 +201,26 @@ impl<'a> Section<'a> {
             let (low, high) = (show_size(*range.start()), show_size(*range.end()));
             let outside = || format!("{} is not from {low} to {high}", show_size(bytes));
             Some(bytes).filter(|bytes| range.contains(bytes)).ok_or_else(outside)
+        })
+    }
+
+    /// A size, or the word for none (`Some(None)`).
+    pub(super) fn size_or(&self, key: &'static str, word: &str, range: RangeInclusive<u64>) -> Option<Option<u64>> {
+        match self.table.and_then(|table| table.get(key)).map(|node| &node.value) {
+            Some(Value::Text(text)) if text == word => self.text(key, |_| Ok(None)),
+            _ => self.size(key, range).map(Some),
+        }
+    }
+
+    /// Bytes a second, or the word for any number of them (`Some(None)`).
+    pub(super) fn rate_or(&self, key: &'static str, word: &str, range: RangeInclusive<u64>) -> Option<Option<u64>> {
+        let (low, high) = (show_size(*range.start()), show_size(*range.end()));
+        self.text(key, |text| match text {
+            _ if text == word => Ok(None),
+            _ => match parse_rate(text)? {
+                rate if range.contains(&rate) => Ok(Some(rate)),
+                _ => Err(format!("{text:?} is not from {low}/s to {high}/s, nor {word:?}")),
+            },
         })
     }
 

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::bus::Command;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+    Answer, AttemptId, BackendName, Claimed, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer, Zone,
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::zone::ZoneError;
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -19,6 +20,8 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// The time zone is now so, or cannot be told.
+    Zone(Result<Zone, ZoneError>),
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

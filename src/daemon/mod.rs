@@ -12,6 +12,7 @@ mod perform;
 mod run;
 mod service;
 mod signals;
+mod spending;
 mod startup;
 mod summary;
 

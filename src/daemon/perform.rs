@@ -34,9 +34,10 @@ impl Daemon {
                 }
             },
             Effect::Abort { attempt, cut } => self.attempts.abort(attempt, cut),
-            Effect::Hold { attempt, hold } => self.attempts.cue(attempt, |cue| cue.may_begin = !hold),
+            Effect::AtChunk { attempt, then } => self.attempts.cue(attempt, |cue| cue.at_chunk = then),
             Effect::LinkBack { attempt } => self.attempts.cue(attempt, |cue| cue.link_ups += 1),
             Effect::ReadPower => self.wiring.read_power(),
+            Effect::KeepSpent(spent) => self.keep_spent(&spent),
             Effect::HoldEnds(id) => self.end_hold(id),
             Effect::Settle(settlements) => self.settle(settlements, now),
             Effect::Tidy => self.tidy(now),

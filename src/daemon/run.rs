@@ -19,12 +19,13 @@ use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
     Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Power, State, Status, StoreNews,
-    TaskChange, TaskNews, Transfer, World,
+    TaskChange, TaskNews, Transfer, World, Zone,
 };
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::zone::ZoneError;
 use crate::store::Store;
 
 /// The longest that a stop waits for attempts to be cut and ends to be written, and then for the bus to let us go.
@@ -136,6 +137,7 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Zone(zone) => self.zone(zone, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -265,6 +267,21 @@ impl Daemon {
             }
         }
         self.world.power_read = now.moment;
+        self.core.handle(Input::World(self.world.clone()), now);
+    }
+
+    fn zone(&mut self, zone: Result<Zone, ZoneError>, now: Now) {
+        match zone {
+            Ok(zone) => {
+                info!("the time zone is {}", zone.name().unwrap_or("one without a name"));
+                self.world.failing.remove("zone");
+                self.world.zone = zone;
+            }
+            Err(error) => {
+                error!("{error}");
+                self.world.failing.insert("zone");
+            }
+        }
         self.core.handle(Input::World(self.world.clone()), now);
     }
 

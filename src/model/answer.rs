@@ -59,6 +59,18 @@ pub enum Cut {
     Shutdown,
 }
 
+/// What an upload is to do where a chunk of its file ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum AtChunk {
+    /// Begin the next.
+    #[default]
+    GoOn,
+    /// Begin none until told.
+    Wait,
+    /// End, as cut for this.
+    End(Cut),
+}
+
 /// The server's word about one task.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ItemResult {

@@ -14,7 +14,7 @@ mod window;
 mod world;
 mod zone;
 
-pub use answer::{Answer, Cut, ItemOutcome, ItemResult};
+pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
 pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
     NetworkConfig, Quotas, StoreConfig,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use super::backend::Role;
 use super::{Situation, blocked};
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Now, Reason, Strategy, TaskId,
-    World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Now, Reason,
+    Strategy, TaskId, World,
 };
 
 /// A claim that the store has not answered yet.
@@ -40,19 +40,21 @@ pub(super) struct Attempt {
     pub(super) route: Route,
     /// We asked for its end.
     pub(super) cut: Option<Cut>,
+    /// A condition is missing: it is to end at its next chunk. What has no chunks ends by itself.
+    pub(super) ending: Option<Cut>,
     /// The link is away: since when.
     pub(super) away: Option<Moment>,
-    /// It was told to begin no new chunk.
-    pub(super) held: bool,
+    /// What it was last told to do at its next chunk.
+    pub(super) at_chunk: AtChunk,
 }
 
 /// What a world means for an attempt that runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// It goes on.
+    /// It goes on, over its link.
     GoesOn,
-    /// It goes on, over the link that was away.
-    LinkBack,
+    /// It goes on to the end of what is on its way.
+    Finishes(Cut),
     /// It waits for its link.
     Waits,
     /// It must end.
@@ -84,9 +86,10 @@ impl Attempt {
         self.tasks.iter().map(|(id, _)| *id).collect()
     }
 
-    /// The answer, but what broke when we were about to break it, or while the link is away, is no outage: it is that cut.
+    /// The answer, but what broke when we were about to break it, or while the link is away or a condition missing, is no
+    /// outage: it is that cut.
     pub(super) fn excused(&self, answer: Answer) -> Answer {
-        match (self.cut.or(self.away.map(|_| Cut::Link)), answer) {
+        match (self.cut.or(self.away.map(|_| Cut::Link)).or(self.ending), answer) {
             (Some(cut), Answer::Unreachable { .. }) => Answer::Cut(cut),
             (Some(_), Answer::Advanced(end)) => Answer::Advanced(Box::new(self.excused(*end))),
             (_, answer) => answer,
@@ -103,9 +106,9 @@ impl Attempt {
             Some(network) if self.route.is_lost_in(network) => Fate::Ends(Cut::Link),
             None if now.moment >= self.away.unwrap_or(now.moment) + grace => Fate::Ends(Cut::Link),
             None if missing.iter().all(|reason| *reason == Reason::Offline) => Fate::Waits,
-            _ if !missing.is_empty() => Fate::Ends(Cut::Condition),
-            _ if self.away.is_some() => Fate::LinkBack,
-            _ => Fate::GoesOn,
+            None => Fate::Ends(Cut::Condition),
+            Some(_) if missing.is_empty() => Fate::GoesOn,
+            Some(_) => Fate::Finishes(Cut::Condition),
         }
     }
 }

@@ -1,9 +1,7 @@
 //! The heart: which conditions are missing. Scheduler, Explain and what-if all ask this one function.
 
 use super::hours;
-use crate::model::{
-    Conditions, Connectivity, LinkType, Metered, Network, NetworkNeed, Power, Reason, WallTime, World,
-};
+use crate::model::{Conditions, Connectivity, LinkType, Metered, Network, NetworkNeed, Power, Reason, WallTime, World};
 
 /// What conditions are held against.
 #[derive(Debug, Clone, Copy)]
@@ -175,7 +173,10 @@ mod tests {
     #[test]
     fn nobody_goes_while_the_device_goes_to_sleep() {
         let world = World { suspending: true, ..World::unknown() };
-        assert_eq!(blocked(&free(), situation(Some(&network(LinkType::Wifi, Metered::No)), &world)), [Reason::Suspending]);
+        assert_eq!(
+            blocked(&free(), situation(Some(&network(LinkType::Wifi, Metered::No)), &world)),
+            [Reason::Suspending]
+        );
     }
 
     #[test]

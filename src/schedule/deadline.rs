@@ -1,7 +1,7 @@
 //! The one moment at which time alone will change something. What could not start anyway wakes nobody.
 
-use super::{Scheduler, Wake};
-use crate::model::{LaneId, Moment, Now};
+use super::{Scheduler, Wake, hours};
+use crate::model::{LaneId, Moment, Now, Reason};
 
 impl Scheduler {
     pub(super) fn next_wake(&self, now: Now) -> Option<(Moment, Wake)> {
@@ -16,7 +16,16 @@ impl Scheduler {
         let away = self.attempts.values().filter(|attempt| attempt.cut.is_none()).filter_map(|attempt| attempt.away);
         let away = away.min().map(|since| (since + grace, Wake::LinkGrace));
         let lanes = self.lanes.keys().filter_map(|id| self.wake_of(*id, now));
-        lanes.chain(self.charge_wake(now)).chain(away).chain(pause).chain(hold).chain(tidy).chain(settle).min()
+        let dates = self.lanes.keys().filter_map(|id| self.date_wake(*id, now)).chain(self.hours_end(now));
+        lanes
+            .chain(dates)
+            .chain(self.charge_wake(now))
+            .chain(away)
+            .chain(pause)
+            .chain(hold)
+            .chain(tidy)
+            .chain(settle)
+            .min()
     }
 
     /// When this lane can go by the passing of time alone. A lane that could go now waits for the claim under way.
@@ -27,5 +36,29 @@ impl Scheduler {
         let admitted = self.admission(policy.backend)?;
         let wake = if admitted > ready { (admitted, Wake::BackendProbe) } else { (ready, Wake::TaskDue) };
         (wake.0 > now.moment).then_some(wake)
+    }
+
+    /// When the hours of a lane come, or a day with a new budget, if it waits for nothing else.
+    fn date_wake(&self, id: LaneId, now: Now) -> Option<(Moment, Wake)> {
+        let lane = self.lanes.get(&id).filter(|lane| lane.waiting > 0 && !lane.hindrances.is_empty())?;
+        let (policy, zone) = (self.policy_of(id)?, &self.world.as_ref()?.zone);
+        let window = policy.strategy.conditions.with(policy.overrides).window;
+        let mut wakes = Vec::new();
+        for reason in lane.hindrances.keys() {
+            wakes.push(match reason {
+                Reason::Window => (hours::next_change(&window, now.wall, zone)?, Wake::Window),
+                Reason::Budget => (self.budgets.renewed(&lane.strategy, now.wall, zone)?, Wake::BudgetDay),
+                _ => return None,
+            });
+        }
+        wakes.into_iter().max().map(|(at, wake)| (now.moment_of(at), wake))
+    }
+
+    /// When the hours of an attempt that runs are over.
+    fn hours_end(&self, now: Now) -> Option<(Moment, Wake)> {
+        let zone = &self.world.as_ref()?.zone;
+        let running = self.attempts.values().filter(|attempt| attempt.cut.is_none() && attempt.ending.is_none());
+        let ends = running.filter_map(|attempt| hours::next_change(&attempt.conditions.window, now.wall, zone));
+        ends.min().map(|end| (now.moment_of(end), Wake::Window))
     }
 }

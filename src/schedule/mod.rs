@@ -32,8 +32,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Config, Cut, Hold, HoldId, LaneId, LaneSummary, Pause, Settlement,
-    StrategyName, TaskId, WallTime, World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Hold, HoldId, LaneId, LaneSummary, Pause,
+    Settlement, StrategyName, TaskId, WallTime, World,
 };
 
 /// Something that happened.
@@ -122,19 +122,19 @@ pub enum Effect {
         /// What to carry.
         tasks: Vec<Claimed>,
     },
-    /// End an attempt; it still answers by [`Input::Finished`], with [`Answer::Cut`] or what came before.
+    /// End an attempt now; it still answers by [`Input::Finished`], with [`Answer::Cut`] or what came before.
     Abort {
         /// Which.
         attempt: AttemptId,
         /// Why.
         cut: Cut,
     },
-    /// Let an attempt begin no new chunk of its file, or let it go on.
-    Hold {
+    /// Tell an upload what to do where a chunk of its file ends.
+    AtChunk {
         /// Which.
         attempt: AttemptId,
-        /// Whether it is to wait.
-        hold: bool,
+        /// What to do, until told otherwise.
+        then: AtChunk,
     },
     /// The link that an attempt waited for is back: what it had on its way may be lost.
     LinkBack {

@@ -4,7 +4,8 @@ use super::backend::{Backend, Role};
 use super::choose::Slots;
 use super::{Scheduler, Situation, blocked};
 use crate::model::{
-    AnswerMode, BackendConfig, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy, StrategyName, WallTime, World,
+    AnswerMode, BackendConfig, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy,
+    StrategyName, WallTime, World,
 };
 
 /// What an attempt of a lane would be made by.

@@ -18,8 +18,8 @@ use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake, settle};
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now, Owner,
-    Reason, Settlement, StrategyName, TaskError, TaskId, WallTime, World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now,
+    Owner, Reason, Settlement, StrategyName, TaskError, TaskId, WallTime, World,
 };
 
 /// Which lane goes next, and how many of it.
@@ -260,8 +260,9 @@ impl Scheduler {
             withdrawn: BTreeSet::new(),
             route: Route::of(network),
             cut: None,
+            ending: None,
             away: None,
-            held: false,
+            at_chunk: AtChunk::GoOn,
         };
         if started.backend != claim.backend || tasks.len() > policy.limit || !self.may_go(claim.lane, now) {
             return self.release(tasks.iter());
@@ -327,7 +328,7 @@ impl Scheduler {
         }
     }
 
-    /// Ends attempts that this world does not allow to go on, and notes which of them wait for their link.
+    /// Ends attempts that cannot go on in this world, and notes which of them wait for their link or are to go no further.
     fn judge_attempts(&mut self, now: Now) {
         let grace = self.config.network.link_grace;
         for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.cut.is_none()) {
@@ -340,29 +341,39 @@ impl Scheduler {
                 None => Fate::GoesOn,
             };
             match fate {
-                Fate::GoesOn => {}
-                Fate::Waits => attempt.away = attempt.away.or(Some(now.moment)),
-                Fate::LinkBack => {
-                    attempt.away = None;
-                    self.effects.push_back(Effect::LinkBack { attempt: *id });
+                Fate::GoesOn | Fate::Finishes(_) => {
+                    if attempt.away.take().is_some() {
+                        self.effects.push_back(Effect::LinkBack { attempt: *id });
+                    }
                 }
+                Fate::Waits => attempt.away = attempt.away.or(Some(now.moment)),
                 Fate::Ends(cut) => {
                     attempt.cut = Some(cut);
                     self.effects.push_back(Effect::Abort { attempt: *id, cut });
                 }
             }
+            attempt.ending = match fate {
+                Fate::Finishes(cut) => Some(cut),
+                Fate::GoesOn | Fate::Waits | Fate::Ends(_) => None,
+            };
         }
     }
 
-    /// While something more urgent runs, and while the link is away, no file begins a new chunk.
+    /// No file begins a new chunk when a condition is missing, while the link is away, and while something more urgent
+    /// runs.
     fn hold_files(&mut self) {
         let most_urgent = self.attempts.values().map(|attempt| attempt.strategy.priority).min();
         let files = |(_, attempt): &(&AttemptId, &mut Attempt)| attempt.strategy.kind == Kind::File;
         for (id, attempt) in self.attempts.iter_mut().filter(files) {
-            let hold = attempt.away.is_some() || most_urgent.is_some_and(|most| most < attempt.strategy.priority);
-            if hold != attempt.held {
-                attempt.held = hold;
-                self.effects.push_back(Effect::Hold { attempt: *id, hold });
+            let waits = attempt.away.is_some() || most_urgent.is_some_and(|most| most < attempt.strategy.priority);
+            let then = match attempt.ending {
+                Some(cut) => AtChunk::End(cut),
+                None if waits => AtChunk::Wait,
+                None => AtChunk::GoOn,
+            };
+            if then != attempt.at_chunk {
+                attempt.at_chunk = then;
+                self.effects.push_back(Effect::AtChunk { attempt: *id, then });
             }
         }
     }

@@ -90,7 +90,9 @@ impl Scheduler {
         if busy.peek().is_none() {
             let ill = self.backend_of(name).and_then(|(_, backend)| backend.illness());
             return sorted(
-                self.hindrances(name, &Overrides::default(), now).into_iter().chain(ill.map(|illness| illness.reason())),
+                self.hindrances(name, &Overrides::default(), now)
+                    .into_iter()
+                    .chain(ill.map(|illness| illness.reason())),
             );
         }
         let runs = self.attempts.values().any(|attempt| attempt.strategy.name == *name);

@@ -4,3 +4,4 @@ pub mod clock;
 pub mod link;
 pub mod power;
 mod uevent;
+pub mod zone;

@@ -239,9 +239,10 @@ impl<'a> Daemon<'a> {
             }
             // The server has answered by now: what came before the cut counts.
             Effect::Abort { .. }
-            | Effect::Hold { .. }
+            | Effect::AtChunk { .. }
             | Effect::LinkBack { .. }
             | Effect::ReadPower
+            | Effect::KeepSpent(_)
             | Effect::HoldEnds(_)
             | Effect::Announce => {}
         }

@@ -1,9 +1,12 @@
 //! What an attempt heeds while it runs.
 
 use std::pin::pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use ferryd::backend::Cue;
+use ferryd::model::{Answer, AtChunk, Cut};
+use tokio::sync::watch;
 
 use crate::liar::{Liar, Play};
 use crate::setup::{CHUNK, Upload, config, done};
@@ -21,7 +24,7 @@ async fn asked(liar: &Liar, method: &str, times: usize) {
 async fn no_chunk_begins_while_none_may() {
     let liar = Liar::start(|_| Play::Honest).await;
     let upload = Upload::new(&config(&liar.url()), SIZE);
-    upload.cue.send_replace(Cue { may_begin: false, link_ups: 0 });
+    upload.cue.send_replace(Cue { at_chunk: AtChunk::Wait, ..Cue::GO });
     let mut attempt = pin!(upload.attempt());
     tokio::select! {
         answer = &mut attempt => panic!("{answer:?}"),
@@ -32,6 +35,25 @@ async fn no_chunk_begins_while_none_may() {
     upload.cue.send_replace(Cue::GO);
     done(attempt.await);
     assert_eq!(liar.count("PATCH"), 3);
+}
+
+#[tokio::test]
+async fn told_to_end_it_ends_where_its_chunk_does_and_the_server_has_all_of_that() {
+    let cue: Arc<OnceLock<watch::Sender<Cue>>> = Arc::default();
+    let told = Arc::clone(&cue);
+    let script = move |asked: &crate::liar::Asked| {
+        if asked.method == "PATCH" {
+            let end = AtChunk::End(Cut::Condition);
+            told.get().expect("set").send_replace(Cue { at_chunk: end, ..Cue::GO });
+        }
+        Play::Honest
+    };
+    let liar = Liar::start(script).await;
+    let upload = Upload::new(&config(&liar.url()), SIZE);
+    cue.set(upload.cue.clone()).expect("set once");
+    assert_eq!(upload.attempt().await, Answer::Advanced(Box::new(Answer::Cut(Cut::Condition))));
+    assert_eq!(liar.methods(), ["POST", "OPTIONS", "PATCH"]);
+    liar.state(|state| assert_eq!(state.kept, CHUNK as usize));
 }
 
 #[tokio::test]

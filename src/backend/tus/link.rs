@@ -3,6 +3,7 @@
 use tokio::sync::watch;
 
 use super::super::Cue;
+use crate::model::{AtChunk, Cut};
 
 /// The loop's cues.
 #[derive(Debug)]
@@ -18,12 +19,13 @@ impl Link {
         Self { cue, heeded }
     }
 
-    /// Resolves as soon as something new may begin.
-    pub(super) async fn clear(&mut self) {
-        let gone = self.cue.wait_for(|cue| cue.may_begin).await.is_err();
-        if gone {
+    /// Resolves as soon as something new may begin; the error: nothing may any more.
+    pub(super) async fn clear(&mut self) -> Result<(), Cut> {
+        match self.cue.wait_for(|cue| cue.at_chunk != AtChunk::Wait).await.map(|cue| cue.at_chunk) {
+            Ok(AtChunk::End(cut)) => Err(cut),
+            Ok(AtChunk::GoOn | AtChunk::Wait) => Ok(()),
             // Nobody is left to say when: so it is when the daemon ends, and the attempt with it.
-            std::future::pending::<()>().await;
+            Err(_) => std::future::pending().await,
         }
     }
 

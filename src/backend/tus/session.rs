@@ -100,7 +100,7 @@ impl<'a> Session<'a> {
         let mut now = self.begin().await?;
         let (mut fruitless, mut troubles) = (0, 0);
         while now.offset < self.info.size {
-            self.clear().await;
+            self.clear().await?;
             let trouble = match self.send(&now).await {
                 Sent::Taken(status) => {
                     now.offset += self.chunk_at(now.offset).size;
@@ -112,7 +112,7 @@ impl<'a> Session<'a> {
                 Sent::Troubled(trouble) => Some(trouble),
                 Sent::LinkReturned => None,
             };
-            self.clear().await;
+            self.clear().await?;
             let before = now.offset;
             now = self.look(now).await?;
             let Some(Trouble { answer, again }) = trouble else { continue };
@@ -191,13 +191,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Waits until something new may begin.
-    async fn clear(&mut self) {
+    /// Waits until something new may begin; ends the attempt where nothing may any more.
+    async fn clear(&mut self) -> Result<(), Answer> {
         let mut clear = pin!(self.link.clear());
         loop {
             tokio::select! {
                 biased;
-                () = &mut clear => return,
+                end = &mut clear => return end.map_err(Answer::Cut),
                 () = self.progress.tell() => {}
             }
         }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::rig::{Rig, config, strategy, wifi, world};
-use crate::model::{Answer, AttemptId, Config, CountsByStrategy, Cut, Network, Reason, Settlement};
+use crate::model::{Answer, AtChunk, AttemptId, Config, CountsByStrategy, Cut, Network, Reason, Settlement};
 use crate::schedule::{Input, Wake};
 
 const GRACE: Duration = Duration::from_secs(3);
@@ -24,16 +24,16 @@ fn no_file_begins_a_chunk_while_something_more_urgent_runs() {
     let mut rig = Rig::online(config());
     rig.enqueue("photo", 2);
     let photos: Vec<AttemptId> = rig.running.keys().copied().collect();
-    assert_eq!((photos.len(), rig.log.held.len()), (2, 0), "two files at once, nothing in their way");
+    assert_eq!((photos.len(), rig.log.at_chunk.len()), (2, 0), "two files at once, nothing in their way");
     rig.enqueue("metadata", 1);
     assert_eq!(rig.running.len(), 3, "the third slot is free for it at once");
-    assert_eq!(rig.log.held, [(photos[0], true), (photos[1], true)]);
+    assert_eq!(rig.log.at_chunk, [(photos[0], AtChunk::Wait), (photos[1], AtChunk::Wait)]);
     let metadata = *rig.running.keys().next_back().expect("it runs");
     let tasks = rig.running[&metadata].clone();
     rig.finish(metadata, super::rig::results(&tasks, &super::rig::ok()));
-    assert_eq!(rig.log.held[2..], [(photos[0], false), (photos[1], false)]);
+    assert_eq!(rig.log.at_chunk[2..], [(photos[0], AtChunk::GoOn), (photos[1], AtChunk::GoOn)]);
     rig.enqueue("analytics", 1);
-    assert_eq!(rig.log.held.len(), 4, "what is less urgent is in nobody's way");
+    assert_eq!(rig.log.at_chunk.len(), 4, "what is less urgent is in nobody's way");
 }
 
 #[test]
@@ -42,12 +42,12 @@ fn a_link_that_comes_back_in_time_cuts_nothing() {
     rig.enqueue("photo", 1);
     let (photo, _) = rig.first_running();
     rig.feed(Input::World(world(&Network::none())));
-    assert_eq!((rig.log.aborted.len(), rig.log.held.as_slice()), (0, [(photo, true)].as_slice()));
+    assert_eq!((rig.log.aborted.len(), rig.log.at_chunk.as_slice()), (0, [(photo, AtChunk::Wait)].as_slice()));
     assert_eq!(rig.core.poll_timeout(), Some((rig.now.moment + GRACE, Wake::LinkGrace)));
     rig.pass(GRACE - Duration::from_millis(1));
     rig.feed(Input::World(world(&wifi())));
     assert_eq!((rig.log.aborted.len(), rig.log.linked.as_slice()), (0, [photo].as_slice()));
-    assert_eq!(rig.log.held, [(photo, true), (photo, false)]);
+    assert_eq!(rig.log.at_chunk, [(photo, AtChunk::Wait), (photo, AtChunk::GoOn)]);
     assert_eq!(rig.core.poll_timeout(), None);
 }
 

@@ -50,6 +50,8 @@ pub(super) struct Running {
     network: Network,
     probe: bool,
     pub(super) cut: Option<Cut>,
+    /// A condition is missing.
+    ending: bool,
     withdrawn: BTreeSet<TaskId>,
     generation: u64,
 }
@@ -213,9 +215,8 @@ impl Reference {
                 Cut::Withdrawn
             } else if network.is_none_or(|network| !network.connected || !same_way(&run.network, network)) {
                 Cut::Link
-            } else if !network.is_some_and(|network| hold(&run.conditions, network, &self.world, &self.low)) {
-                Cut::Condition
             } else {
+                run.ending = !network.is_some_and(|network| hold(&run.conditions, network, &self.world, &self.low));
                 continue;
             };
             run.cut = Some(cut);
@@ -335,6 +336,7 @@ impl Reference {
             strategy,
             backend,
             cut: None,
+            ending: false,
             withdrawn: BTreeSet::new(),
         };
         self.running.push(run.clone());
@@ -345,7 +347,8 @@ impl Reference {
     pub(super) fn finish(&mut self, id: AttemptId, answer: &Answer, now: Now) -> (Vec<(TaskId, Expected)>, ProbeRange) {
         let at = self.running.iter().position(|run| run.attempt == id).expect("a running attempt");
         let run = self.running.remove(at);
-        let answer = match (run.cut, answer) {
+        let ending = run.ending.then_some(Cut::Condition);
+        let answer = match (run.cut.or(ending), answer) {
             (Some(cut), Answer::Unreachable { .. }) => Answer::Cut(cut),
             (_, answer) => answer.clone(),
         };

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{
-    Access, Answer, AnswerMode, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed, Conditions,
-    Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary, Limits,
-    LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
+    Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
+    Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary,
+    Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
     StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
 };
-use crate::schedule::{Effect, Input, Scheduler};
+use crate::schedule::{Effect, Input, Scheduler, Spending};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -297,13 +297,14 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
-    pub(super) held: Vec<(AttemptId, bool)>,
+    pub(super) at_chunk: Vec<(AttemptId, AtChunk)>,
     pub(super) linked: Vec<AttemptId>,
     pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
     pub(super) settled: Vec<(TaskId, Settlement)>,
     pub(super) claims: Vec<(LaneId, usize)>,
     pub(super) let_go: Vec<HoldId>,
     pub(super) readings: usize,
+    pub(super) kept: Vec<BTreeMap<StrategyName, Spending>>,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -355,7 +356,7 @@ impl Rig {
                 self.log.started.push((attempt, strategy, ids));
             }
             Effect::Abort { attempt, cut } => self.log.aborted.push((attempt, cut)),
-            Effect::Hold { attempt, hold } => self.log.held.push((attempt, hold)),
+            Effect::AtChunk { attempt, then } => self.log.at_chunk.push((attempt, then)),
             Effect::LinkBack { attempt } => self.log.linked.push(attempt),
             Effect::Settle(settlements) => {
                 self.store.settle(&settlements);
@@ -368,6 +369,7 @@ impl Rig {
                     self.core.handle(Input::World(World { power_read: self.now.moment, ..world }), self.now);
                 }
             }
+            Effect::KeepSpent(spent) => self.log.kept.push(spent),
             Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,
             Effect::Announce => self.log.announced += 1,

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::rig::*;
 use crate::model::{
-    Answer, AnswerMode, AttemptId, Claimed, Cut, Failure, ItemOutcome, ItemResult, LaneId, LaneSummary, Network,
-    Overrides, Owner, Pause, Power, Settlement, TaskError, TaskId, WallTime, World,
+    Answer, AnswerMode, AtChunk, AttemptId, Claimed, Cut, Failure, ItemOutcome, ItemResult, LaneId, LaneSummary,
+    Metered, Network, Overrides, Owner, Pause, Power, Settlement, TaskError, TaskId, WallTime, World,
 };
 use crate::schedule::{Control, Effect, Input, Scheduler, Wake};
 
@@ -247,15 +247,35 @@ fn each_item_of_a_batch_gets_its_own_word() {
 }
 
 #[test]
-fn a_condition_that_goes_missing_cuts() {
+fn a_condition_that_goes_missing_ends_a_file_at_its_next_chunk_and_lets_a_request_end() {
     let mut rig = Rig::online(config());
     rig.enqueue("photo", 1);
-    rig.enqueue("metadata", 1);
+    rig.enqueue("analytics", 1);
     let saving = World { power: Power { power_save: true, ..Power::mains() }, ..world(&wifi()) };
-    rig.feed(Input::World(saving));
-    assert_eq!(rig.log.aborted, [(AttemptId(1), Cut::Condition)]);
+    rig.feed(Input::World(saving.clone()));
+    assert_eq!(rig.log.at_chunk, [(AttemptId(1), AtChunk::End(Cut::Condition))]);
     rig.feed(Input::Woken);
-    assert_eq!(rig.log.aborted.len(), 1, "cut once");
+    assert_eq!((rig.log.at_chunk.len(), rig.log.aborted.len()), (1, 0), "told once, and nothing is torn off");
+    rig.feed(Input::World(world(&wifi())));
+    assert_eq!(rig.log.at_chunk[1..], [(AttemptId(1), AtChunk::GoOn)], "it is back before the chunk ends");
+    rig.feed(Input::World(saving));
+    rig.answer(Answer::Cut(Cut::Condition));
+    assert!(matches!(rig.log.settled[..], [(_, Settlement::Release { .. })]), "uncounted");
+    rig.answer(unreachable());
+    rig.feed(Input::World(world(&wifi())));
+    assert_eq!(rig.running.len(), 2, "what broke meanwhile is no outage: both go again at once");
+}
+
+#[test]
+fn a_link_that_comes_back_without_a_condition_is_told_of_all_the_same() {
+    let mut config = config();
+    config.network.link_grace = 3 * SECOND;
+    let mut rig = Rig::online(config);
+    rig.enqueue("photo", 1);
+    rig.feed(Input::World(world(&Network::none())));
+    rig.feed(Input::World(world(&Network { metered: Metered::Yes, ..wifi() })));
+    assert_eq!(rig.log.linked, [AttemptId(1)]);
+    assert_eq!(rig.log.at_chunk[1..], [(AttemptId(1), AtChunk::End(Cut::Condition))]);
 }
 
 #[test]

@@ -263,6 +263,7 @@ impl Twins {
         self.rig.feed(Input::Woken);
         let something_started = self.rig.log.started.len() > before;
         match wake {
+            Wake::Window | Wake::BudgetDay => unreachable!("no strategy here has either"),
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
             Wake::PauseEnds | Wake::HoldEnds | Wake::ReadPower | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
         }
