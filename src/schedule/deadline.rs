@@ -40,18 +40,18 @@ impl Scheduler {
 
     /// When the hours of a lane come, or a day with a new budget, if it waits for nothing else.
     fn date_wake(&self, id: LaneId, now: Now) -> Option<(Moment, Wake)> {
-        let lane = self.lanes.get(&id).filter(|lane| lane.waiting > 0 && !lane.hindrances.is_empty())?;
+        let lane = self.lanes.get(&id).filter(|lane| lane.waiting > 0)?;
         let (policy, zone) = (self.policy_of(id)?, &self.world.as_ref()?.zone);
-        let window = policy.strategy.conditions.with(policy.overrides).window;
-        let mut wakes = Vec::new();
-        for reason in lane.hindrances.keys() {
-            wakes.push(match reason {
-                Reason::Window => (hours::next_change(&window, now.wall, zone)?, Wake::Window),
-                Reason::Budget => (self.budgets.renewed(&lane.strategy, now.wall, zone)?, Wake::BudgetDay),
-                _ => return None,
-            });
+        let has = |reason| lane.hindrances.contains_key(&reason);
+        if !lane.hindrances.keys().all(|reason| matches!(reason, Reason::Window | Reason::Budget)) {
+            return None;
         }
-        wakes.into_iter().max().map(|(at, wake)| (now.moment_of(at), wake))
+        let hours = &policy.strategy.conditions.window;
+        let window = has(Reason::Window).then(|| Some((hours::next_change(hours, now.wall, zone)?, Wake::Window)));
+        let renewed = || Some((self.budgets.renewed(&lane.strategy, now.wall, zone)?, Wake::BudgetDay));
+        let budget = has(Reason::Budget).then(renewed);
+        let last = window.flatten().max(budget.flatten());
+        last.map(|(at, wake)| (now.moment_of(at), wake))
     }
 
     /// When the hours of an attempt that runs are over.
