@@ -22,6 +22,8 @@ pub(crate) enum Event {
     Power(Result<Power, PowerError>),
     /// The time zone is now so, or cannot be told.
     Zone(Result<Zone, ZoneError>),
+    /// More has left for a strategy with a budget.
+    Sent,
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

@@ -138,6 +138,7 @@ impl Daemon {
             Event::Networks(networks) => self.networks(networks, now),
             Event::Power(power) => self.power(power, now),
             Event::Zone(zone) => self.zone(zone, now),
+            Event::Sent => self.count_sent(now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -154,6 +155,7 @@ impl Daemon {
             Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
                 let answered = matches!(answer, Answer::Results(_));
+                self.count_sent(now);
                 self.attempts.finished(attempt, &answer);
                 self.core.handle(Input::Finished { attempt, answer }, now);
                 if answered {
@@ -226,7 +228,16 @@ impl Daemon {
         }
     }
 
+    /// Tells the core what has left since it was last told.
+    fn count_sent(&mut self, now: Now) {
+        for (strategy, backend, bytes) in self.attempts.sent() {
+            self.core.handle(Input::Sent { strategy, backend, bytes }, now);
+        }
+    }
+
     fn networks(&mut self, networks: Result<BTreeMap<BackendName, Network>, LinkError>, now: Now) {
+        // What left until now went over the network that was.
+        self.count_sent(now);
         match networks {
             Ok(networks) => {
                 self.chronicle.networks(&networks);
