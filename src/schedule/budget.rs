@@ -49,6 +49,7 @@ impl Budgets {
     /// A clock that is set shows this date.
     fn look(&mut self, today: Day) {
         self.spent.values_mut().for_each(|spending| *spending = spending.settled(today));
+        self.spent.retain(|_, spending| spending.bytes > 0);
     }
 
     fn add(&mut self, strategy: StrategyName, bytes: u64, today: Day) {
