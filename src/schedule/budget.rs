@@ -83,7 +83,8 @@ impl Budgets {
 impl Scheduler {
     /// A new day may have begun. What an unset clock shows is no date.
     pub(super) fn look_at_the_date(&mut self, now: Now) {
-        if let Some(world) = self.world.as_ref().filter(|world| !world.clock_unset) {
+        let set = |world: &&World| !world.clock_unset && !self.budgets.spent.is_empty();
+        if let Some(world) = self.world.as_ref().filter(set) {
             self.budgets.look(world.zone.local(now.wall).day);
         }
     }

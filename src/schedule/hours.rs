@@ -15,6 +15,9 @@ pub(super) fn is_open(window: &Window, at: WallTime, zone: &Zone) -> bool {
 
 /// When [`is_open`] next changes; `None` if it does not within [`DAYS_AHEAD`], as with spans that cover the day.
 pub(super) fn next_change(window: &Window, now: WallTime, zone: &Zone) -> Option<WallTime> {
+    if window.is_always() {
+        return None;
+    }
     let open = is_open(window, now, zone);
     let edges = window.spans().iter().flat_map(|span| [span.from(), span.to()]);
     let today = zone.local(now).day;
