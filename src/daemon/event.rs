@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::wifi::{Radios, WifiError};
 use crate::sense::zone::ZoneError;
 use crate::store::StoreError;
 
@@ -20,6 +21,8 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// The radios were read, or their sense fails.
+    Radios(Result<Radios, WifiError>),
     /// The time zone is now so, or cannot be told.
     Zone(Result<Zone, ZoneError>),
     /// More has left for a strategy with a budget.

@@ -7,14 +7,17 @@ mod chronicle;
 mod event;
 mod holds;
 mod log;
+mod networks;
 mod pauses;
 mod perform;
+mod radios;
 mod run;
 mod service;
 mod signals;
 mod spending;
 mod startup;
 mod summary;
+mod surroundings;
 
 use std::process::ExitCode;
 

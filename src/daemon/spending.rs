@@ -5,13 +5,20 @@ use std::collections::BTreeMap;
 use tracing::error;
 
 use super::run::Daemon;
-use crate::model::{Day, StrategyName};
-use crate::schedule::Spending;
+use crate::model::{Day, Now, StrategyName};
+use crate::schedule::{Input, Spending};
 
 /// The name of the setting that keeps it.
 pub(super) const SETTING: &str = "spending";
 
 impl Daemon {
+    /// Tells the core what has left since it was last told.
+    pub(super) fn count_sent(&mut self, now: Now) {
+        for (strategy, backend, bytes) in self.attempts.sent() {
+            self.core.handle(Input::Sent { strategy, backend, bytes }, now);
+        }
+    }
+
     /// Writes it; what comes next may go on meanwhile.
     pub(super) fn keep_spent(&self, spent: &BTreeMap<StrategyName, Spending>) {
         let kept = self.store.put_setting(SETTING, Some(to_setting(spent)));

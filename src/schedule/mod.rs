@@ -13,6 +13,7 @@ mod explain;
 mod hold;
 mod hours;
 mod lane;
+mod links;
 mod outcome;
 mod pause;
 mod policy;
@@ -26,6 +27,7 @@ mod unsettled;
 pub use backoff::full_jitter;
 pub use blocked::{Situation, blocked};
 pub use budget::Spending;
+pub use links::Links;
 pub use scheduler::Scheduler;
 
 use std::collections::BTreeMap;
@@ -168,6 +170,8 @@ pub enum Wake {
     HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
+    /// A link that flapped has stayed for long enough to count again.
+    LinkSettles,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// A strategy's hours begin or end.
@@ -189,6 +193,7 @@ impl Wake {
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
+            Self::LinkSettles => "link-settles",
             Self::ReadPower => "read-power",
             Self::Window => "window",
             Self::BudgetDay => "budget-day",

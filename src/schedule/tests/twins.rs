@@ -265,6 +265,8 @@ impl Twins {
         match wake {
             Wake::Window | Wake::BudgetDay => unreachable!("no strategy here has either"),
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
+            // Links settle before the scheduler hears of them.
+            Wake::LinkSettles => unreachable!("it is not the scheduler's"),
             Wake::PauseEnds | Wake::HoldEnds | Wake::ReadPower | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
         }
     }
