@@ -145,14 +145,14 @@ fn what_a_lost_link_left_in_buffers_is_not_counted() {
     let (spent, wire) = (used(&mut device), left(&pair.device) - before);
     let ratio = spent as f64 / wire as f64;
     tell(format_args!("{spent} bytes counted where {wire} left before the link went, {ratio:.4} of them"));
-    // What waited for its turn on the cable counts as sent to TCP: less than the queue's 400 ms.
-    assert!((0.95..1.5).contains(&ratio), "{spent} of {wire}");
+    // To TCP, what its cable's queue drops or still holds when the link goes was sent. What was handed over is thrice as much.
+    assert!((0.95..2.0).contains(&ratio), "{spent} of {wire}");
     pair.plug();
     device.until_done(&ids);
     let (spent, wire) = (used(&mut device), left(&pair.device) - before);
     let ratio = spent as f64 / wire as f64;
     tell(format_args!("{spent} bytes counted where {wire} left in all, {ratio:.4} of them"));
-    assert!((0.95..1.5).contains(&ratio), "{spent} of {wire}");
+    assert!((0.95..2.0).contains(&ratio), "{spent} of {wire}");
     assert_arrived(&server, &[bytes]);
 }
 
