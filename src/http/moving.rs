@@ -121,3 +121,44 @@ impl Body for Whole {
         SizeHint::with_exact(self.0.len() as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    async fn piece<B: Body<Data = Bytes, Error = io::Error> + Unpin>(body: &mut B) -> Option<usize> {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)).await?;
+        Some(frame.expect("it is all there").into_data().expect("no trailers").len())
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_held_back_says_for_how_long() {
+        let meter = Meter::new(|| {});
+        meter.set(false, Some(8 * 1024));
+        let (mut body, mut moved) = Moving::new(Whole(Bytes::from(vec![7; 2_500])), Some(meter));
+        let begun = Instant::now();
+        assert_eq!((piece(&mut body).await, body.size_hint().exact()), (Some(1_024), Some(1_476)));
+        assert_eq!(moved.more().await, Some(Duration::ZERO));
+        let waited = tokio::select! {
+            biased;
+            wait = moved.more() => wait,
+            _ = piece(&mut body) => None,
+        };
+        assert!(waited.is_some_and(|wait| wait > Duration::from_millis(50)), "{waited:?}");
+        assert_eq!((piece(&mut body).await, piece(&mut body).await), (Some(1_024), Some(452)));
+        assert!(begun.elapsed() >= Duration::from_millis(240), "two pieces of an eighth of a second");
+        assert!(body.is_end_stream() && piece(&mut body).await.is_none());
+        drop(body);
+        while moved.more().await.is_some() {}
+    }
+
+    #[tokio::test]
+    async fn what_nothing_holds_back_goes_as_it_is() {
+        for meter in [None, Some(Meter::new(|| {}))] {
+            let (mut body, _moved) = Moving::new(Whole(Bytes::from(vec![7; 100_000])), meter);
+            assert_eq!((piece(&mut body).await, piece(&mut body).await), (Some(100_000), None));
+        }
+    }
+}

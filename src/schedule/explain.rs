@@ -165,6 +165,7 @@ impl Scheduler {
             let (time, left) = (world.zone.local(begin).time(), span(begin.saturating_since(now)));
             row.clears = format!("the hours of strategy {name} begin at {time}, in {left}");
         }
+        tell_failing(row, world);
     }
 
     fn tell_budget(&self, row: &mut Block, name: &StrategyName, world: &World, now: WallTime) {
