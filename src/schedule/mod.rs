@@ -17,6 +17,7 @@ mod pause;
 mod policy;
 mod scheduler;
 mod settle;
+mod sleep;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -155,6 +156,8 @@ pub enum Wake {
     LinkGrace,
     /// A link that flapped has stayed for long enough to count again.
     LinkSettles,
+    /// What runs is cut, so that the device can sleep.
+    SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// The store wants tidying.
@@ -173,6 +176,7 @@ impl Wake {
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
             Self::LinkSettles => "link-settles",
+            Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",

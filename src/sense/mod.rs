@@ -4,5 +4,6 @@ pub mod clock;
 pub mod link;
 mod netlink;
 pub mod power;
+pub mod services;
 mod uevent;
 pub mod wifi;
