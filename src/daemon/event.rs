@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::services::Word;
 use crate::sense::wifi::{Radios, WifiError};
 use crate::sense::zone::ZoneError;
 use crate::store::StoreError;
@@ -21,6 +22,10 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// A service of the machine says this now.
+    Said(Word),
+    /// The bus of those services is not there, or no longer.
+    ServicesGone(Result<(), String>),
     /// The radios were read, or their sense fails.
     Radios(Result<Radios, WifiError>),
     /// The time zone is now so, or cannot be told.

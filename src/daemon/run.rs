@@ -11,10 +11,12 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
+use super::first_words::Awaited;
 use super::holds::Holders;
 use super::pauses::Pauses;
 use super::radios::RadioReaders;
 use super::service::Service;
+use super::services::Services;
 use super::startup::Wiring;
 use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
@@ -62,6 +64,8 @@ pub(super) struct Daemon {
     pub(super) service: Service,
     pub(super) chronicle: Chronicle,
     pub(super) abandoned: AbandonedUploads,
+    pub(super) services: Services,
+    pub(super) awaited: Awaited,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -122,6 +126,7 @@ impl Daemon {
     /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
+        self.let_sleep();
         self.service.show(&self.status.borrow(), clock::now().moment);
         let thought = self.core.poll_timeout().into_iter().chain(self.links.poll_timeout()).min();
         let thought = thought.map(|(moment, wake)| (moment, wake.as_str()));
@@ -141,6 +146,8 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks_sensed(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Said(word) => self.said(word, now),
+            Event::ServicesGone(why) => self.services_gone(why, now),
             Event::Radios(radios) => self.radios(radios, now),
             Event::Zone(zone) => self.zone(zone, now),
             Event::Sent => self.count_sent(now),
@@ -251,7 +258,7 @@ impl Daemon {
             }
         }
         self.world.power_read = now.moment;
-        self.core.handle(Input::World(self.world.clone()), now);
+        self.judge_saving(now);
     }
 
     fn zone(&mut self, zone: Result<Zone, ZoneError>, now: Now) {

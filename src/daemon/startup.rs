@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -13,11 +12,13 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::Event;
+use super::first_words::{Awaited, FirstWords};
 use super::holds::Holders;
 use super::pauses::{self, Pauses};
 use super::radios::RadioReaders;
 use super::run::{Daemon, Sources};
 use super::service::Service;
+use super::services::{self, Services};
 use super::signals::Signals;
 use super::spending;
 use super::surroundings::Surroundings;
@@ -36,9 +37,6 @@ use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
 const COMMANDS: usize = 64;
-
-/// How long the first reading of the radios may hold up everything else.
-const FIRST_RADIOS: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -160,6 +158,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         changes,
     };
 
+    let ((services, orders), (awaited, first_words)) = (Services::new(), Awaited::new());
     let zone = zone::read().inspect_err(|error| error!("{error}"));
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
@@ -188,6 +187,8 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         service,
         chronicle: Chronicle::default(),
         abandoned: AbandonedUploads::new(),
+        services,
+        awaited,
         unwritten: 0,
         unclaimed: 0,
     };
@@ -206,11 +207,15 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
     }));
+    let word_inbox = inbox.clone();
+    tokio::spawn(services::listen(arguments.services_at(), orders, move |event| {
+        word_inbox.send(event).ok();
+    }));
     let radio_inbox = inbox.clone();
     tokio::spawn(wifi::watch(radios_wanted, move |radios| {
         radio_inbox.send(Event::Radios(radios)).ok();
     }));
-    tokio::spawn(watch_links(target_news, rule_news, fact_news, inbox));
+    tokio::spawn(watch_links(first_words, target_news, rule_news, fact_news, inbox));
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
 
@@ -279,15 +284,15 @@ fn targets(backends: &Backends, addresses: &Addresses) -> Targets {
     backends.iter().map(|(name, backend)| (name.clone(), addresses.get(backend.peer()))).collect()
 }
 
-/// Nothing goes before it is known in which Wi-Fi networks the device is, since a rule may speak of them; unless that takes
-/// long.
+/// Nothing goes before those have spoken who know what a link costs; unless they take long.
 async fn watch_links(
+    first_words: FirstWords,
     targets: watch::Receiver<Targets>,
     rules: watch::Receiver<Vec<InterfaceRule>>,
-    mut facts: watch::Receiver<Facts>,
+    facts: watch::Receiver<Facts>,
     inbox: mpsc::UnboundedSender<Event>,
 ) {
-    let _late = tokio::time::timeout(FIRST_RADIOS, facts.changed()).await;
+    first_words.come().await;
     let news = move |networks| {
         inbox.send(Event::Networks(networks)).ok();
     };

@@ -17,9 +17,11 @@ impl Scheduler {
         let away = away.min().map(|since| (since + grace, Wake::LinkGrace));
         let lanes = self.lanes.keys().filter_map(|id| self.wake_of(*id, now));
         let dates = self.lanes.keys().filter_map(|id| self.date_wake(*id, now)).chain(self.hours_end(now));
+        let sleep = self.sleep_wake();
         lanes
             .chain(dates)
             .chain(self.charge_wake(now))
+            .chain(sleep)
             .chain(away)
             .chain(pause)
             .chain(hold)

@@ -19,6 +19,7 @@ mod pause;
 mod policy;
 mod scheduler;
 mod settle;
+mod sleep;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -172,6 +173,8 @@ pub enum Wake {
     LinkGrace,
     /// A link that flapped has stayed for long enough to count again.
     LinkSettles,
+    /// What runs is cut, so that the device can sleep.
+    SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// A strategy's hours begin or end.
@@ -194,6 +197,7 @@ impl Wake {
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
             Self::LinkSettles => "link-settles",
+            Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
             Self::Window => "window",
             Self::BudgetDay => "budget-day",

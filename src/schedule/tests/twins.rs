@@ -267,7 +267,13 @@ impl Twins {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
             // Links settle before the scheduler hears of them.
             Wake::LinkSettles => unreachable!("it is not the scheduler's"),
-            Wake::PauseEnds | Wake::HoldEnds | Wake::ReadPower | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
+            Wake::PauseEnds
+            | Wake::HoldEnds
+            | Wake::ReadPower
+            | Wake::LinkGrace
+            | Wake::SleepLimit
+            | Wake::Tidy
+            | Wake::SettleAgain => {}
         }
     }
 
@@ -378,7 +384,7 @@ impl Twins {
     fn compare(&mut self) {
         let now = self.rig.now;
         self.reference.look(now);
-        let mut cuts = self.reference.cuts();
+        let mut cuts = self.reference.cuts(now);
         let aborted = &mut self.rig.log.aborted[self.checked.1..];
         cuts.sort_by_key(|(id, _)| *id);
         aborted.sort_by_key(|(id, _)| *id);
@@ -535,7 +541,7 @@ fn some_world(rng: &mut fastrand::Rng) -> World {
     };
     let (external, power_save) = (rng.u32(0..3) > 0, rng.u32(0..5) == 0);
     let power = Power { external, charging: false, battery, reached: battery.reaches(), power_save };
-    World { networks, power, ..World::unknown() }
+    World { networks, power, suspending: rng.u32(0..8) == 0, ..World::unknown() }
 }
 
 fn some_answer(rng: &mut fastrand::Rng, tasks: &[TaskId]) -> Answer {
