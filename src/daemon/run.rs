@@ -22,11 +22,12 @@ use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
     Answer, AttemptId, Config, CountsByStrategy, Now, Power, State, Status, StoreNews, TaskChange, TaskNews, Transfer,
-    World,
+    World, Zone,
 };
 use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::power::PowerError;
+use crate::sense::zone::ZoneError;
 use crate::store::Store;
 
 /// The longest that a stop waits for attempts to be cut and ends to be written, and then for the bus to let us go.
@@ -148,6 +149,8 @@ impl Daemon {
             Event::Said(word) => self.said(word, now),
             Event::ServicesGone(why) => self.services_gone(why, now),
             Event::Radios(radios) => self.radios(radios, now),
+            Event::Zone(zone) => self.zone(zone, now),
+            Event::Sent => self.count_sent(now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -164,6 +167,7 @@ impl Daemon {
             Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
                 let answered = matches!(answer, Answer::Results(_));
+                self.count_sent(now);
                 self.attempts.finished(attempt, &answer);
                 self.core.handle(Input::Finished { attempt, answer }, now);
                 if answered {
@@ -255,6 +259,21 @@ impl Daemon {
         }
         self.world.power_read = now.moment;
         self.judge_saving(now);
+    }
+
+    fn zone(&mut self, zone: Result<Zone, ZoneError>, now: Now) {
+        match zone {
+            Ok(zone) => {
+                info!("the time zone is {}", zone.name().unwrap_or("one without a name"));
+                self.world.failing.remove("zone");
+                self.world.zone = zone;
+            }
+            Err(error) => {
+                error!("{error}");
+                self.world.failing.insert("zone");
+            }
+        }
+        self.core.handle(Input::World(self.world.clone()), now);
     }
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.

@@ -13,16 +13,19 @@
 mod addresses;
 mod client;
 mod error;
+mod meter;
 mod moving;
 mod place;
 mod reply;
 mod secret;
+mod tally;
 mod trust;
 mod words;
 
 pub use addresses::{Addresses, Known};
 pub use client::{Call, Client, Head, KEEP_IDLE};
 pub use error::{ClientError, SendError};
+pub use meter::Meter;
 pub use place::Place;
 pub use reply::{ANSWER_LIMIT, Reply};
 pub use words::{WORDS_LIMIT, plain};

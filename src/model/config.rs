@@ -112,6 +112,13 @@ pub struct BackendConfig {
     pub chunk: u64,
 }
 
+impl BackendConfig {
+    /// Whether the server shows a certificate.
+    pub fn is_certified(&self) -> bool {
+        self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+}
+
 /// `[network]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetworkConfig {

@@ -5,11 +5,13 @@ mod attempt;
 mod backend;
 mod backoff;
 mod blocked;
+mod budget;
 mod charge;
 mod choose;
 mod deadline;
 mod explain;
 mod hold;
+mod hours;
 mod lane;
 mod links;
 mod outcome;
@@ -24,10 +26,12 @@ mod tests;
 mod unsettled;
 
 pub use backoff::full_jitter;
-pub use blocked::blocked;
+pub use blocked::{Situation, blocked};
+pub use budget::Spending;
 pub use links::Links;
 pub use scheduler::Scheduler;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
@@ -60,6 +64,17 @@ pub enum Input {
     },
     /// The store could not write these settlements.
     Unsettled(Vec<(TaskId, Settlement)>),
+    /// So many bytes left for a strategy's attempts at this backend.
+    Sent {
+        /// The strategy.
+        strategy: StrategyName,
+        /// The backend.
+        backend: BackendName,
+        /// Bytes on the wire.
+        bytes: u64,
+    },
+    /// What is kept of earlier days' and this day's metered bytes.
+    Spent(BTreeMap<StrategyName, Spending>),
     /// A running task was cancelled.
     Withdrawn(TaskId),
     /// Somebody decided something.
@@ -131,6 +146,8 @@ pub enum Effect {
     },
     /// Read the device's power anew; answered by [`Input::World`].
     ReadPower,
+    /// Keep what was spent: it must outlast the daemon.
+    KeepSpent(BTreeMap<StrategyName, Spending>),
     /// The time of a hold is over: whoever has it is told.
     HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
@@ -160,6 +177,10 @@ pub enum Wake {
     SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
+    /// A strategy's hours begin or end.
+    Window,
+    /// A new day brings a new budget of metered bytes.
+    BudgetDay,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -178,6 +199,8 @@ impl Wake {
             Self::LinkSettles => "link-settles",
             Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
+            Self::Window => "window",
+            Self::BudgetDay => "budget-day",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Claim, Fate, Route, counted};
 use super::backend::Backend;
 use super::backoff;
+use super::budget::Budgets;
 use super::choose::{Candidate, choose};
 use super::hold::Holds;
 use super::lane::{Lane, News};
@@ -38,6 +39,7 @@ pub struct Scheduler {
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     pub(super) pauses: Pauses,
     pub(super) holds: Holds,
+    pub(super) budgets: Budgets,
     pub(super) stopping: bool,
     /// Since when a reading of power is under way.
     pub(super) reading_power: Option<Moment>,
@@ -69,6 +71,7 @@ impl Scheduler {
             attempts: BTreeMap::new(),
             pauses: Pauses::default(),
             holds: Holds::default(),
+            budgets: Budgets::default(),
             stopping: false,
             reading_power: None,
             sleep_since: None,
@@ -87,18 +90,22 @@ impl Scheduler {
     /// Takes what happened. When the wall clock has jumped, hand in [`Input::Woken`] for its deadlines to move along.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.pauses.expire(now.wall);
+        self.look_at_the_date(now);
         match input {
             Input::Lanes(lanes) => self.lanes_changed(lanes),
             Input::TidyAt(at) => self.tidy_at = at,
             Input::World(world) => self.world_changed(world, now),
             Input::Claimed { attempt, tasks } => self.claimed(attempt, tasks, now),
             Input::Finished { attempt, answer } => self.finished(attempt, answer, now),
+            Input::Sent { strategy, backend, bytes } => self.sent(strategy, &backend, bytes, now),
+            Input::Spent(spent) => self.budgets.restore(spent),
             Input::Unsettled(settlements) => self.unsettled.keep(settlements, now),
             Input::Withdrawn(task) => self.withdrawn(task),
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
         }
         self.effects.extend(self.holds.expire(now.moment).into_iter().map(Effect::HoldEnds));
+        self.look_at_the_date(now);
         self.judge_attempts(now);
         self.look(now);
         self.tidy(now);
@@ -251,6 +258,7 @@ impl Scheduler {
             strategy: policy.strategy.clone(),
             backend: policy.backend.clone(),
             conditions: policy.strategy.conditions.with(policy.overrides),
+            certified: policy.certified,
             role: policy.role,
             tasks: counted(&tasks),
             withdrawn: BTreeSet::new(),
@@ -298,6 +306,7 @@ impl Scheduler {
             .zip(&attempt.tasks)
             .map(|((task, decision), (_, attempts))| (task, self.settlement(decision, *attempts, &attempt, now)))
             .collect();
+        self.effects.extend(self.budgets.unkept().map(Effect::KeepSpent));
         self.effects.push_back(Effect::Settle(settled));
     }
 
@@ -330,7 +339,10 @@ impl Scheduler {
             let fate = match &self.world {
                 _ if self.stopping => Fate::Ends(Cut::Shutdown),
                 Some(_) if must_sleep => Fate::Ends(Cut::Condition),
-                Some(world) => attempt.fate_in(world, now.moment, grace),
+                Some(world) => {
+                    let spent = self.budgets.spent(&attempt.strategy.name);
+                    attempt.fate_in(world, spent, now, grace)
+                }
                 None => Fate::GoesOn,
             };
             match fate {
@@ -375,7 +387,7 @@ impl Scheduler {
     fn look(&mut self, now: Now) {
         let mut seen: Vec<(LaneId, Vec<Reason>, bool)> = Vec::with_capacity(self.lanes.len());
         for (id, lane) in &self.lanes {
-            let hindrances = self.hindrances(&lane.strategy, &lane.overrides);
+            let hindrances = self.hindrances(&lane.strategy, &lane.overrides, now);
             let ill = self.backend_of(&lane.strategy).is_some_and(|(_, backend)| backend.illness().is_some());
             let free = hindrances.is_empty() && !ill;
             seen.push((*id, hindrances, free));

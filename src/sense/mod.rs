@@ -7,3 +7,4 @@ pub mod power;
 pub mod services;
 mod uevent;
 pub mod wifi;
+pub mod zone;

@@ -1,6 +1,7 @@
 //! Tests of the core as a whole: an in-memory store in place of SQLite, and a clock that tests move by hand.
 
 mod charge;
+mod dates;
 mod files;
 mod outages;
 mod outcomes;
