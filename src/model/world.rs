@@ -199,7 +199,7 @@ impl Network {
 /// What is known of an interface beside what the kernel's tables say of its links, addresses and routes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InterfaceFacts {
-    /// Whether its bytes cost money, by NetworkManager's word; `None` or `unknown`: config and type decide.
+    /// Whether its bytes cost money, by NetworkManager's word: yes and no outweigh the configuration, a guess does not.
     pub metered: Option<Metered>,
     /// Whether its modem roams, by ModemManager's word.
     pub roaming: Option<bool>,
