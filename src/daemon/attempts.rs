@@ -9,10 +9,7 @@ use tracing::debug;
 
 use super::event::Event;
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
-use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Cut, Owner, State, StrategyName, TaskChange, TaskId, TaskProgress,
-    Transfer,
-};
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Cut, Owner, StrategyName, TaskId, TaskProgress, Transfer};
 use crate::store::Store;
 
 /// The attempts that run.
@@ -132,13 +129,6 @@ impl Attempts {
         let Some(Running { strategy, backend, .. }) = self.running.remove(&attempt) else { return };
         let (attempt, gist) = (attempt.0, gist(answer));
         debug!(attempt, %strategy, %backend, reason = gist, "attempt {attempt} of {strategy} at {backend}: {gist}");
-    }
-
-    /// Whether this change takes a task away from an attempt.
-    pub(super) fn withdraws(&self, change: &TaskChange) -> bool {
-        change.state == State::Cancelled
-            && change.from == Some(State::Running)
-            && self.running.values().any(|running| running.tasks.contains(&change.id))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::bus::Command;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+    Answer, AttemptId, BackendName, Claimed, Finding, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
@@ -19,6 +19,15 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// It was looked how far the network reaches.
+    Probed {
+        /// The look's number.
+        look: u64,
+        /// By way of which interface.
+        interface: String,
+        /// What came.
+        finding: Finding,
+    },
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

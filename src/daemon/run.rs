@@ -18,8 +18,8 @@ use super::service::Service;
 use super::startup::Wiring;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Power, State, Status, StoreNews,
-    TaskChange, TaskNews, Transfer, World,
+    Answer, AttemptId, BackendName, Config, Connectivity, CountsByStrategy, Finding, Network, Now, Power, State,
+    Status, StoreNews, TaskChange, TaskNews, Transfer, World,
 };
 use crate::schedule::{Control, Input, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
@@ -136,6 +136,7 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Probed { look, interface, finding } => self.probed(look, &interface, finding, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -205,7 +206,8 @@ impl Daemon {
             if change.state == State::Failed {
                 self.chronicle.failed(&change, now.moment);
             }
-            if self.attempts.withdraws(&change) {
+            // Also of an attempt that has ended and is not judged yet.
+            if change.state == State::Cancelled && change.from == Some(State::Running) {
                 self.core.handle(Input::Withdrawn(change.id), now);
             }
             self.wiring.tell(TaskNews::Changed(change));
@@ -245,6 +247,17 @@ impl Daemon {
             }
         }
         self.core.handle(Input::World(self.world.clone()), now);
+        self.tell_abandoned();
+    }
+
+    fn probed(&mut self, look: u64, interface: &str, finding: Finding, now: Now) {
+        let Finding { connectivity, words } = &finding;
+        debug!("the network on {interface} reaches so far: {connectivity} ({words})");
+        if *connectivity != Connectivity::Full {
+            // A portal may be at their other end.
+            self.wiring.forget_connections();
+        }
+        self.core.handle(Input::Probed { look, finding }, now);
         self.tell_abandoned();
     }
 

@@ -112,6 +112,13 @@ pub struct BackendConfig {
     pub chunk: u64,
 }
 
+impl BackendConfig {
+    /// Whether what answers has shown by TLS who it is, and nobody else reads what is sent.
+    pub fn is_secure(&self) -> bool {
+        self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+}
+
 /// `[network]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetworkConfig {
@@ -119,6 +126,26 @@ pub struct NetworkConfig {
     pub interfaces: Vec<InterfaceRule>,
     /// How long an attempt waits for a lost link to come back; 0 = not at all.
     pub link_grace: Duration,
+    /// What tells how far the network reaches; `None`: nobody is asked.
+    pub probe: Option<ProbeConfig>,
+}
+
+/// `[network]` `probe_*`: a URL, and what it answers where nobody stands in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// Absolute `http` or `https` URL without user, password or fragment.
+    pub url: String,
+    /// The status.
+    pub status: u16,
+    /// The body, without white space around it.
+    pub body: String,
+}
+
+impl ProbeConfig {
+    /// The URL as it may be shown: a query may hold a secret.
+    pub fn shown(&self) -> &str {
+        self.url.split_once('?').map_or(&self.url, |(url, _query)| url)
+    }
 }
 
 /// `[[network.interface]]`

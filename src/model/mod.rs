@@ -15,7 +15,7 @@ mod world;
 pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
 pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
-    NetworkConfig, Quotas, StoreConfig,
+    NetworkConfig, ProbeConfig, Quotas, StoreConfig,
 };
 pub use event::{Abandoned, StoreNews, TaskChange, TaskNews, TaskProgress};
 pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer};
@@ -29,6 +29,6 @@ pub use task::{
     Settlement, Standing, State, Task, TaskError, TaskResult, Uploaded,
 };
 pub use world::{
-    Assume, Battery, Block, Connectivity, Facts, InterfaceFacts, LinkType, Metered, Network, Power, Radio, Reason,
-    World,
+    Assume, Battery, Block, Connectivity, Facts, Finding, InterfaceFacts, LinkType, Metered, Network, Power, Radio,
+    Reason, World,
 };

@@ -160,7 +160,7 @@ pub struct Network {
     pub carrier: String,
     /// The server is a neighbour on the link, behind no gateway: whether the internet is reached says nothing of it.
     pub direct: bool,
-    /// How far it reaches.
+    /// How far it reaches. A link's sense does not know.
     pub connectivity: Connectivity,
     /// Whether bytes cost money.
     pub metered: Metered,
@@ -219,6 +219,15 @@ pub struct Radio {
     pub strength: u32,
     /// Frequency in MHz, 0 if unknown.
     pub frequency: u32,
+}
+
+/// What a look at the URL that tells how far the network reaches has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `full`, `portal` or `limited`.
+    pub connectivity: Connectivity,
+    /// What came, as the end of a sentence.
+    pub words: String,
 }
 
 /// The device's power.
@@ -283,6 +292,8 @@ impl Power {
 pub struct World {
     /// The network by backend.
     pub networks: BTreeMap<BackendName, Network>,
+    /// How far the default route reaches by NetworkManager's word, where its check is on.
+    pub connectivity: Option<Connectivity>,
     /// Power, until it is sensed: mains.
     pub power: Power,
     /// When it was read.
@@ -300,6 +311,7 @@ impl World {
     pub fn unknown() -> Self {
         Self {
             networks: BTreeMap::new(),
+            connectivity: None,
             power: Power::mains(),
             power_read: Moment::default(),
             clock_unset: false,

@@ -31,6 +31,7 @@ pub(super) struct Attempt {
     pub(super) backend: BackendName,
     pub(super) conditions: Conditions,
     pub(super) role: Role,
+    pub(super) started: Moment,
     /// The tasks, each with the attempts counted before.
     pub(super) tasks: Vec<(TaskId, u32)>,
     pub(super) withdrawn: BTreeSet<TaskId>,
@@ -43,6 +44,16 @@ pub(super) struct Attempt {
     pub(super) away: Option<Moment>,
     /// What it was last told to do at its next chunk.
     pub(super) at_chunk: AtChunk,
+    /// It has ended with an answer that may be another's than the backend's.
+    pub(super) kept: Option<Kept>,
+}
+
+/// An answer that is not judged yet.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) answer: Answer,
+    /// When it came.
+    pub(super) since: Moment,
 }
 
 /// What a world means for an attempt that runs.
@@ -69,6 +80,10 @@ pub(super) struct Route {
 impl Route {
     pub(super) fn of(network: &Network) -> Self {
         Self { interface: network.interface.clone(), subnet: network.subnet.clone() }
+    }
+
+    pub(super) fn interface(&self) -> &str {
+        &self.interface
     }
 
     /// Whether connections made over this route cannot go on over `now`: another interface, or another address on it.

@@ -89,6 +89,7 @@ impl Scheduler {
             self.tell_no_backend(&mut row, &task.strategy);
         } else if is_of_network(reason) {
             tell_network(&mut row, backend, world);
+            self.tell_reach(&mut row, backend, now);
         } else {
             self.tell_power(&mut row, task, world);
         }
@@ -134,6 +135,33 @@ impl Scheduler {
             Some(None) => format!("strategy.{strategy}.backend names a backend in the config, and it is reloaded"),
             Some(Some(backend)) => format!("the config gets a section [backend.{backend}] and is reloaded"),
         };
+    }
+
+    /// How it is known how far the network reaches, and when that is looked at again.
+    fn tell_reach(&self, row: &mut Block, backend: Option<&BackendName>, now: Now) {
+        let Some((name, network)) = backend.and_then(|name| Some((name, self.network_of(name)?))) else { return };
+        if !matches!(row.reason, Reason::NoInternet | Reason::CaptivePortal) {
+            return;
+        }
+        if let Some(probe) = &self.config.network.probe {
+            row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
+        }
+        if row.reason == Reason::CaptivePortal {
+            row.clears = match (network.ssid.as_str(), network.interface.as_str()) {
+                ("", interface) => format!("somebody signs in at the portal of the network on {interface}"),
+                (ssid, _) => format!("somebody signs in at the portal of the Wi-Fi network {ssid}"),
+            };
+        }
+        if let Some(verdict) = self.reach.way(network).and_then(|way| way.verdict.as_ref()) {
+            row.detail.insert("found".to_owned(), verdict.words.clone());
+            if let Some(again) = self.looks_again(name, now) {
+                row.detail.insert("until".to_owned(), now.wall_of(again).as_micros().to_string());
+                let left = span(again.saturating_since(now.moment));
+                row.clears = format!("{}; looked at again in {left}", row.clears);
+            }
+        } else if row.reason == Reason::NoInternet && self.must_ask(name) {
+            row.clears = "the probe has answered".to_owned();
+        }
     }
 
     fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {

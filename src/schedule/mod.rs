@@ -11,9 +11,11 @@ mod deadline;
 mod explain;
 mod hold;
 mod lane;
+mod looks;
 mod outcome;
 mod pause;
 mod policy;
+mod reach;
 mod scheduler;
 mod settle;
 mod status;
@@ -28,7 +30,7 @@ pub use scheduler::Scheduler;
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Hold, HoldId, LaneId, LaneSummary, Pause,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Finding, Hold, HoldId, LaneId, LaneSummary, Pause,
     Settlement, StrategyName, TaskId, WallTime, World,
 };
 
@@ -54,6 +56,13 @@ pub enum Input {
         attempt: AttemptId,
         /// The answer.
         answer: Answer,
+    },
+    /// What an [`Effect::Probe`] found.
+    Probed {
+        /// Its number.
+        look: u64,
+        /// What came.
+        finding: Finding,
     },
     /// The store could not write these settlements.
     Unsettled(Vec<(TaskId, Settlement)>),
@@ -128,6 +137,13 @@ pub enum Effect {
     },
     /// Read the device's power anew; answered by [`Input::World`].
     ReadPower,
+    /// Look how far the network reaches; answered by [`Input::Probed`].
+    Probe {
+        /// The number of the look.
+        look: u64,
+        /// By way of which interface.
+        interface: String,
+    },
     /// The time of a hold is over: whoever has it is told.
     HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
@@ -153,6 +169,8 @@ pub enum Wake {
     LinkGrace,
     /// A battery on which something depends is looked at again.
     ReadPower,
+    /// It is looked again how far the network reaches, since something waits for that.
+    ReachProbe,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -169,6 +187,7 @@ impl Wake {
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
             Self::ReadPower => "read-power",
+            Self::ReachProbe => "reach-probe",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

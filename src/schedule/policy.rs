@@ -4,7 +4,8 @@ use super::backend::{Backend, Role};
 use super::choose::Slots;
 use super::{Scheduler, blocked};
 use crate::model::{
-    AnswerMode, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy, StrategyName, World,
+    AnswerMode, BackendName, Connectivity, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy,
+    StrategyName, World,
 };
 
 /// What an attempt of a lane would be made by.
@@ -107,7 +108,12 @@ impl Scheduler {
     pub(super) fn hindrances_in(&self, world: &World, strategy: &StrategyName, overrides: &Overrides) -> Vec<Reason> {
         let mut reasons = match (self.config.strategies.get(strategy), self.backend_of(strategy)) {
             (Some(policy), Some((backend, _))) => {
-                blocked(&policy.conditions.with(overrides), world.networks.get(backend), world)
+                let network = world.networks.get(backend);
+                let mut reasons = blocked(&policy.conditions.with(overrides), network, world);
+                let unknown = |network: &Network| network.connected && network.connectivity == Connectivity::Unknown;
+                let asks = network.is_some_and(unknown) && self.must_ask(backend);
+                reasons.extend(asks.then_some(Reason::NoInternet));
+                reasons
             }
             (Some(_) | None, _) => vec![Reason::NoBackend],
         };

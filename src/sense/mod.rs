@@ -3,4 +3,5 @@
 pub mod clock;
 pub mod link;
 pub mod power;
+pub mod reach;
 mod uevent;

@@ -5,6 +5,7 @@ mod files;
 mod outages;
 mod outcomes;
 mod races;
+mod reach;
 mod reference;
 mod rig;
 mod rules;

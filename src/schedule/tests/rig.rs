@@ -301,6 +301,8 @@ pub(super) struct Log {
     pub(super) claims: Vec<(LaneId, usize)>,
     pub(super) let_go: Vec<HoldId>,
     pub(super) readings: usize,
+    /// Looks by their numbers, each with the interface by way of which it goes.
+    pub(super) looks: Vec<(u64, String)>,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -312,13 +314,15 @@ pub(super) struct Rig {
     pub(super) now: Now,
     pub(super) running: BTreeMap<AttemptId, Vec<TaskId>>,
     pub(super) log: Log,
+    /// As it was last sensed.
+    world: World,
 }
 
 impl Rig {
     pub(super) fn new(config: Config) -> Self {
         let core = Scheduler::new(Arc::new(config), 1);
         let (store, now) = (MemoryStore::default(), start_of_time());
-        Self { core, store, now, running: BTreeMap::new(), log: Log::default() }
+        Self { core, store, now, running: BTreeMap::new(), log: Log::default(), world: World::unknown() }
     }
 
     /// With wifi up.
@@ -329,6 +333,9 @@ impl Rig {
     }
 
     pub(super) fn feed(&mut self, input: Input) {
+        if let Input::World(world) = &input {
+            self.world = world.clone();
+        }
         self.core.handle(input, self.now);
         while let Some(effect) = self.core.poll_effect() {
             self.perform(effect);
@@ -361,10 +368,10 @@ impl Rig {
             }
             Effect::ReadPower => {
                 self.log.readings += 1;
-                if let Some(world) = self.core.world.clone() {
-                    self.core.handle(Input::World(World { power_read: self.now.moment, ..world }), self.now);
-                }
+                let world = World { power_read: self.now.moment, ..self.world.clone() };
+                self.core.handle(Input::World(world), self.now);
             }
+            Effect::Probe { look, interface } => self.log.looks.push((look, interface)),
             Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,
             Effect::Announce => self.log.announced += 1,

@@ -264,7 +264,13 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
-            Wake::PauseEnds | Wake::HoldEnds | Wake::ReadPower | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
+            Wake::PauseEnds
+            | Wake::HoldEnds
+            | Wake::ReadPower
+            | Wake::ReachProbe
+            | Wake::LinkGrace
+            | Wake::Tidy
+            | Wake::SettleAgain => {}
         }
     }
 
