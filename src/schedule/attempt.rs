@@ -31,7 +31,6 @@ pub(super) struct Attempt {
     pub(super) backend: BackendName,
     pub(super) conditions: Conditions,
     pub(super) role: Role,
-    pub(super) started: Moment,
     /// The tasks, each with the attempts counted before.
     pub(super) tasks: Vec<(TaskId, u32)>,
     pub(super) withdrawn: BTreeSet<TaskId>,

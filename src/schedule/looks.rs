@@ -31,6 +31,15 @@ impl Scheduler {
         }
     }
 
+    /// What hindered this way does no more: what seemed an outage may have been its fault.
+    fn excuse_outages(&mut self, backends: &BTreeSet<BackendName>, now: Moment) {
+        for name in backends {
+            if let Some(backend) = self.backends.get_mut(name) {
+                backend.rerouted(now);
+            }
+        }
+    }
+
     /// Puts what is known into the networks that backends' traffic meets.
     pub(super) fn see_reach(&mut self) {
         for (name, network) in self.world.iter_mut().flat_map(|world| &mut world.networks) {
@@ -72,7 +81,11 @@ impl Scheduler {
                 continue;
             }
             let hinders = self.reach.ways[at].verdict.as_ref().is_some_and(reach::Verdict::hinders);
+            let hindered = std::mem::replace(&mut self.reach.ways[at].hindered, hinders);
             let backends = self.backends_on(at);
+            if hindered && !hinders {
+                self.excuse_outages(&backends, now.moment);
+            }
             self.reach.end_tries(&backends);
             self.see_reach();
             let runs = |name: &BackendName| self.attempts.values().any(|it| it.backend == *name);
@@ -173,7 +186,7 @@ impl Scheduler {
             _ if ended && probe => Credit::Denied,
             Some((network, way)) => {
                 let known = way.verdict.as_ref().map_or(Connectivity::Unknown, |verdict| verdict.connectivity);
-                let told = way.verdict.as_ref().is_some_and(|it| it.tells_of(attempt.started, kept.since));
+                let told = way.verdict.as_ref().is_some_and(|it| it.tells_of(kept.since));
                 reach::credit(doubt, known, told, network.direct, probe && !ended)
             }
             None => Credit::Given,

@@ -12,8 +12,6 @@ use crate::model::{Answer, BackendName, Connectivity, Moment, Network, Now, Wall
 const FIRST_WAIT: Duration = Duration::from_secs(2 * 60);
 /// The longest wait.
 const LONGEST_WAIT: Duration = Duration::from_secs(15 * 60);
-/// How long before an answer a look may have begun that says whose it is.
-const FRESH: Duration = Duration::from_secs(10);
 /// What stays on the device meets no portal.
 const LOOPBACK: &str = "lo";
 
@@ -40,6 +38,8 @@ pub(super) struct Way {
     pub(super) verdict: Option<Verdict>,
     /// The verdict is new: backends may try whether it holds for them.
     pub(super) fresh: bool,
+    /// The last verdict that was looked at hindered it.
+    pub(super) hindered: bool,
 }
 
 /// How far a route reaches.
@@ -52,6 +52,8 @@ pub(super) struct Verdict {
     pub(super) since: WallTime,
     /// When the look began.
     pub(super) looked: Moment,
+    /// When its answer came.
+    found: Moment,
     /// When it is looked at again if something waits for that.
     pub(super) again: Moment,
     /// How often it was found so.
@@ -104,7 +106,16 @@ pub(super) enum Credit {
 
 impl Verdict {
     fn new(connectivity: Connectivity, words: String, by: Source, looked: Moment, now: Now) -> Self {
-        Self { connectivity, words, by, since: now.wall, looked, again: now.moment + FIRST_WAIT, times: 1 }
+        Self {
+            connectivity,
+            words,
+            by,
+            since: now.wall,
+            looked,
+            found: now.moment,
+            again: now.moment + FIRST_WAIT,
+            times: 1,
+        }
     }
 
     /// The same that follows on an earlier one: it has been so since then, and is looked at again later.
@@ -119,9 +130,9 @@ impl Verdict {
         }
     }
 
-    /// Whether it was found by a look since an attempt `started`, and not long before its answer came.
-    pub(super) fn tells_of(&self, started: Moment, answered: Moment) -> bool {
-        self.by == Source::Probe && self.looked >= started && self.looked + FRESH >= answered
+    /// Whether a look has found it since an answer came.
+    pub(super) fn tells_of(&self, answered: Moment) -> bool {
+        self.by == Source::Probe && self.found >= answered
     }
 
     /// Whether tasks wait because of it.
@@ -155,7 +166,7 @@ impl Reach {
         for network in routes {
             if self.way(network).is_none() {
                 let (route, since) = (Route::of(network), now.moment);
-                self.ways.push(Way { route, since, verdict: said(word, now), fresh: true });
+                self.ways.push(Way { route, since, verdict: said(word, now), fresh: true, hindered: false });
             }
         }
     }
@@ -273,8 +284,8 @@ pub(super) fn doubt(answer: &Answer, secure: bool) -> Option<Doubt> {
     }
 }
 
-/// Whether a doubtful answer is believed, by what is `known` of its way. `told` says that a look told it, which was made for
-/// this answer or nearly as it came; `probe`, that there can be one.
+/// Whether a doubtful answer is believed, by what is `known` of its way. `told` says that a look has told it since the answer
+/// came; `probe`, that one can.
 pub(super) fn credit(doubt: Doubt, known: Connectivity, told: bool, direct: bool, probe: bool) -> Credit {
     match (doubt, known) {
         // The portal answered, or keeps what was sent.

@@ -275,7 +275,6 @@ impl Scheduler {
             backend: policy.backend.clone(),
             conditions: policy.strategy.conditions.with(policy.overrides),
             role: policy.role,
-            started: now.moment,
             tasks: counted(&tasks),
             withdrawn: BTreeSet::new(),
             route: Route::of(network),

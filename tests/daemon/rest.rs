@@ -36,7 +36,7 @@ fn voluntary_switches(pid: u32) -> BTreeMap<String, u64> {
 }
 
 /// Sleeps through the span and looks who woke. Nobody may talk to the daemon meanwhile.
-fn assert_rests(device: &mut Device<'_>, what: &str) {
+pub(crate) fn assert_rests(device: &mut Device<'_>, what: &str) {
     std::thread::sleep(COMING_TO_REST);
     let (before, log) = (voluntary_switches(device.pid()), device.log());
     std::thread::sleep(span());

@@ -368,6 +368,23 @@ fn a_network_without_the_internet_is_told_from_a_backend_that_is_down() {
 }
 
 #[test]
+fn an_outage_that_was_the_network_s_is_over_with_it() {
+    let mut rig = on(probing(), wifi());
+    rig.enqueue("analytics", 1);
+    found(&mut rig, Connectivity::Full);
+    for _ in 0..12 {
+        rig.answer(unreachable());
+        let wait = rig.core.poll_timeout().expect("it is asked again").0;
+        rig.sleep(wait.saturating_since(rig.now.moment));
+    }
+    rig.answer(unreachable());
+    rig.feed(Input::World(said(wifi(), Some(Connectivity::Portal))));
+    assert_eq!((rig.running.len(), illness(&rig, "other")), (0, Some(Reason::BackendDown)), "silence told nothing");
+    rig.feed(Input::World(said(wifi(), Some(Connectivity::Full))));
+    assert_eq!(rig.running.len(), 1, "at once");
+}
+
+#[test]
 fn a_probe_that_is_down_stops_nobody_for_good() {
     let mut rig = on(probing(), wifi());
     rig.enqueue("metadata", 1);
