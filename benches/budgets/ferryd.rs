@@ -62,6 +62,20 @@ impl Ferryd {
         Self::start_by(Command::new(FERRYD), |command| netns.spawn(command), bus, dir, config).await
     }
 
+    /// The same with this folder in place of the machine's power supplies (mount_namespaces(7)).
+    pub(crate) async fn supplied(
+        netns: &Netns,
+        bus: &Bus,
+        dir: &Path,
+        config: &str,
+        supplies: &Path,
+    ) -> Result<Self, Failed> {
+        let mut command = Command::new("unshare");
+        let script = "mount --bind \"$1\" /sys/class/power_supply && shift && exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script, "sh"]).arg(supplies).arg(FERRYD);
+        Self::start_by(command, |command| netns.spawn(command), bus, dir, config).await
+    }
+
     async fn start_by(
         mut command: Command,
         spawn: impl FnOnce(&mut Command) -> io::Result<Child>,

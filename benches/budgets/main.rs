@@ -10,6 +10,7 @@ mod curl;
 mod cuts;
 mod cycle;
 mod enqueue;
+mod events;
 mod ferryd;
 mod idle;
 mod limit_daemon;
@@ -58,11 +59,12 @@ impl Row {
     }
 }
 
-const ROWS: [Row; 7] = [
+const ROWS: [Row; 8] = [
     Row::new("enqueue", enqueue::measure),
     Row::new("cycle", cycle::measure),
     Row::new("million", million::measure),
     Row::new("idle", idle::measure),
+    Row::new("events", events::measure).on_links(),
     Row::new("upload", upload::measure),
     Row::new("slow", slow::measure).on_links(),
     Row::new("cuts", cuts::measure).on_links(),

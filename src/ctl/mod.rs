@@ -6,6 +6,7 @@ mod commands;
 mod doctor;
 pub(crate) mod exit;
 mod render;
+mod status;
 mod time;
 mod views;
 pub(crate) mod wire;

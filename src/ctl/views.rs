@@ -173,6 +173,27 @@ impl NetworkView {
     }
 }
 
+/// The device's power.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct PowerView {
+    pub(super) external: bool,
+    pub(super) charging: bool,
+    /// `None` without a battery.
+    pub(super) battery_percent: Option<f64>,
+    pub(super) power_save: bool,
+}
+
+impl PowerView {
+    pub(super) fn of(properties: &Dictionary) -> Self {
+        Self {
+            external: properties.flag("ExternalPower"),
+            charging: properties.flag("Charging"),
+            battery_percent: properties.flag("BatteryPresent").then(|| properties.real("BatteryPercent")),
+            power_save: properties.flag("PowerSave"),
+        }
+    }
+}
+
 /// A strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct StrategyView {
@@ -211,12 +232,13 @@ pub(super) struct StatusView {
     pub(super) next_wake: Option<WakeView>,
     pub(super) transfers: u64,
     pub(super) network: NetworkView,
+    pub(super) power: PowerView,
     pub(super) strategies: Vec<StrategyView>,
 }
 
 impl StatusView {
-    /// From the properties of `Manager` and `Network`, and the objects of the root's ObjectManager.
-    pub(super) fn of(manager: &Dictionary, network: &Dictionary, objects: &Dictionary) -> Self {
+    /// From the properties of the root's interfaces, and the objects of its ObjectManager.
+    pub(super) fn of(manager: &Dictionary, network: &Dictionary, power: &Dictionary, objects: &Dictionary) -> Self {
         let wake = manager.array("NextWake");
         let name = wake.first().and_then(Value::as_str).unwrap_or_default().to_owned();
         let at = wake.get(1).and_then(Value::as_u64).filter(|at| *at > 0);
@@ -233,6 +255,7 @@ impl StatusView {
             next_wake: at.map(|at| WakeView { name, at }),
             transfers: manager.number("Transfers"),
             network: NetworkView::of(network),
+            power: PowerView::of(power),
             strategies,
         }
     }

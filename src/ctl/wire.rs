@@ -85,6 +85,10 @@ impl Dictionary {
         Some(self.number(key)).filter(|number| *number > 0)
     }
 
+    pub(crate) fn real(&self, key: &str) -> f64 {
+        self.0.get(key).and_then(Value::as_f64).unwrap_or_default()
+    }
+
     pub(crate) fn flag(&self, key: &str) -> bool {
         self.0.get(key).and_then(Value::as_bool).unwrap_or_default()
     }

@@ -44,7 +44,7 @@ impl Scheduler {
 
     fn backoff(&self, task: &Task, due: WallTime, now: Now) -> Block {
         let mut row = row(Reason::Backoff, WallTime::default());
-        row.clears = format!("its next attempt is due in {}", span(due.saturating_since(now.wall)));
+        row.clears = format!("its wait is over, in {}", span(due.saturating_since(now.wall)));
         row.detail.insert("until".to_owned(), due.as_micros().to_string());
         row.detail.insert("attempts".to_owned(), task.attempts.to_string());
         if let Some(strategy) = self.config.strategies.get(&task.strategy) {
@@ -286,7 +286,7 @@ fn clears(reason: Reason) -> &'static str {
         Reason::Budget => "the day's budget of metered bytes begins anew, or the network is not metered",
         Reason::Window => "the strategy's hours begin",
         Reason::Clock => "the clock is set",
-        Reason::Backoff => "its next attempt is due",
+        Reason::Backoff => "its wait is over",
         Reason::Order => "the tasks before it end",
         Reason::Concurrency => "an attempt that runs now ends",
         Reason::Paused => "an admin resumes",

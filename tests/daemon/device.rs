@@ -260,6 +260,17 @@ impl<'n> Device<'n> {
         }
     }
 
+    /// Changes something and waits until something is found after a signal: what is seen before it is told may change back
+    /// untold.
+    pub(crate) fn until_told(&mut self, what: &str, change: impl FnOnce(), mut find: impl FnMut(&mut Self) -> bool) {
+        self.watcher.heard = false;
+        change();
+        let deadline = Instant::now() + HANG;
+        while !self.watcher.heard || !find(self) {
+            assert!(self.watcher.hear(deadline), "waited in vain until {what}:\n{}", self.log());
+        }
+    }
+
     /// Waits until the daemon shows this.
     pub(crate) fn until_shown(&mut self, property: &str, value: impl Into<Value>) {
         let value = value.into();

@@ -75,7 +75,7 @@ fn a_server_that_stumbles_over_a_task_gets_it_again_until_its_attempts_are_used_
     let mut device = Device::start(&config_with(&server, HASTE));
     let id = device.enqueue_one();
     let row = device.until_waits_for(&id, "backoff");
-    assert!(row.clears.starts_with("its next attempt is due in "), "{row:?}");
+    assert!(row.clears.starts_with("its wait is over, in "), "{row:?}");
     assert_eq!(
         (&row.detail["error"], &row.detail["max_attempts"]),
         (&json!("status 500: stack overflow"), &json!("5"))

@@ -5,7 +5,6 @@ mod enqueue;
 mod hold;
 mod lines;
 mod put;
-mod status;
 mod tasks;
 mod wait;
 mod watch;
@@ -14,16 +13,17 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 
 use super::arguments::{Arguments, Command};
-use super::client::Client;
+use super::client::{Client, NAME};
 #[cfg(feature = "tools")]
 use super::exit::Exit;
 use super::exit::Failure;
 use super::render::Printer;
+use super::status::status;
 
 /// Performs a command that talks to the daemon.
 pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut Printer<'_>) -> Result<(), Failure> {
     match command {
-        Command::Status => status::status(client, printer).await,
+        Command::Status => printer.status(&status(client, NAME).await?),
         Command::List(list) => tasks::list(client, printer, &list).await,
         Command::Show { id } => tasks::show(client, printer, &id).await,
         Command::Explain(explain) => tasks::explain(client, printer, &explain).await,

@@ -4,10 +4,10 @@ use super::bounded::{bounded, no_answer};
 use super::finding::Finding;
 use super::running::{Running, running};
 use super::unit::{Unit, unit};
-use crate::ctl::client::{Client, NAME, ROOT, first};
+use crate::ctl::client::{Client, NAME};
 use crate::ctl::exit::{Exit, Failure};
+use crate::ctl::status::status;
 use crate::ctl::views::StatusView;
-use crate::ctl::wire::Dictionary;
 use crate::daemon::BusChoice;
 
 /// Which bus was looked at.
@@ -117,13 +117,6 @@ async fn present(client: &mut Client, owner: &str) -> Presence {
     }
 }
 
-async fn status(client: &mut Client, owner: &str) -> Result<StatusView, Failure> {
-    let manager = client.properties_of(owner, ROOT, &format!("{NAME}.Manager")).await?;
-    let network = client.properties_of(owner, ROOT, &format!("{NAME}.Network")).await?;
-    let objects = client.ask(owner, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", &()).await?;
-    Ok(StatusView::of(&manager, &network, &Dictionary::of(first(objects))))
-}
-
 /// `bus`
 pub(super) fn check(bus: &Bus) -> Finding {
     verdict(bus.place, &bus.presence, env!("CARGO_PKG_VERSION"))
@@ -180,10 +173,12 @@ const fn start(place: Place) -> &'static str {
 mod tests {
     use super::*;
     use crate::ctl::views::Verdict;
+    use crate::ctl::wire::Dictionary;
 
     fn here(version: &str) -> Presence {
         let manager = Dictionary::of(serde_json::json!({"Version": version}));
-        Presence::Here(Box::new(StatusView::of(&manager, &Dictionary::default(), &Dictionary::default())))
+        let none = Dictionary::default();
+        Presence::Here(Box::new(StatusView::of(&manager, &none, &none, &none)))
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
+use super::because::because;
 use super::clean;
 use super::palette::{Ink, Palette};
 use crate::ctl::time::{length, rfc3339};
 use crate::ctl::views::{EventView, ExplainView, ReasonView};
-use crate::model::WallTime;
+use crate::model::{Reason, WallTime};
 
 pub(super) fn text(view: &ExplainView, now: WallTime, palette: Palette) -> String {
     let state = palette.paint(Ink::of_state(&view.state), &clean(&view.state));
@@ -24,12 +25,16 @@ pub(super) fn text(view: &ExplainView, now: WallTime, palette: Palette) -> Strin
     text
 }
 
-/// `offline for 12 s, until the device gets a route to the server`, and its details in a line below.
+/// `offline: the device has no route to server main, for 12 s now; that ends when it gets one`, and its details in a line
+/// below.
 fn reason(row: &ReasonView, now: WallTime, palette: Palette) -> String {
     let name = palette.paint(Ink::Bad, &clean(&row.reason));
-    let since = row.since.map(|at| format!(" for {}", length(now.saturating_since(WallTime::from_micros(at)))));
-    let clears = Some(clean(&row.clears)).filter(|clears| !clears.is_empty()).map(|clears| format!(", until {clears}"));
-    let mut text = format!("  {name}{}{}\n", since.unwrap_or_default(), clears.unwrap_or_default());
+    let because = Reason::parse(&row.reason).map(|reason| format!(": {}", because(reason, &row.detail)));
+    let since = row.since.map(|at| format!(", for {} now", length(now.saturating_since(WallTime::from_micros(at)))));
+    let clears = Some(clean(&row.clears)).filter(|clears| !clears.is_empty());
+    let clears = clears.map(|clears| format!("; that ends when {clears}"));
+    let parts = [because, since, clears].into_iter().flatten().collect::<String>();
+    let mut text = format!("  {name}{parts}\n");
     let given = row.detail.iter().filter(|(_, value)| value.as_str() != Some(""));
     let parts: Vec<_> = given.map(|(name, value)| format!("{} {}", clean(name), detail(name, value))).collect();
     if !parts.is_empty() {

@@ -2,6 +2,7 @@
 //! what goes on or wrong on standard error.
 
 mod bars;
+mod because;
 mod doctor;
 mod explain;
 mod palette;

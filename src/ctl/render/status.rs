@@ -1,11 +1,12 @@
 //! `ferryctl status` for people.
 
+use super::because::link;
 use super::clean;
 use super::palette::{Ink, Palette};
 use super::table::{Cell, table};
 use crate::ctl::time::relative;
-use crate::ctl::views::{NetworkView, StatusView, StrategyView};
-use crate::model::WallTime;
+use crate::ctl::views::{NetworkView, PowerView, StatusView, StrategyView};
+use crate::model::{Connectivity, Metered, WallTime};
 
 pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String {
     let state = palette.paint(Ink::of_state(&view.state), &clean(&view.state));
@@ -15,6 +16,10 @@ pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String
     let mut text = format!("ferryd {}: {state}{why}\n", clean(&view.version));
     let mut line = |name: &str, value: String| text += &format!("  {name:<10} {value}\n");
     line("network", network(&view.network));
+    if view.network.connected {
+        line("internet", internet(&view.network.connectivity).to_owned());
+    }
+    line("power", power(&view.power));
     if view.transfers > 0 {
         line("transfers", view.transfers.to_string());
     }
@@ -29,24 +34,45 @@ pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String
     text + "\n" + &table(heads, &rows, palette)
 }
 
+/// `wifi on wlan0 (home), 72 % at 2437 MHz, 192.0.2.7/24, probably not metered`.
 pub(super) fn network(network: &NetworkView) -> String {
     if !network.connected {
         return "no route".to_owned();
     }
-    let mut parts = vec![network.r#type.clone()];
-    parts.extend(network.interface.as_ref().map(|interface| format!("on {interface}")));
-    parts.extend(network.ssid.as_ref().map(|ssid| format!("({ssid})")));
-    let metered = match network.metered.as_str() {
-        "yes" => ", metered",
-        "guess-yes" => ", probably metered",
-        _ => "",
+    let mut parts = vec![link(Some(network.r#type.clone()), network.interface.clone(), network.ssid.clone())];
+    let frequency = network.frequency.map(|frequency| format!(" at {frequency} MHz")).unwrap_or_default();
+    parts.extend(network.strength.map(|strength| format!("{strength} %{frequency}")));
+    parts.extend(network.subnet.clone());
+    let metered = match Metered::parse(&network.metered) {
+        Some(Metered::Yes) => Some("metered"),
+        Some(Metered::GuessYes) => Some("probably metered"),
+        Some(Metered::No) => Some("not metered"),
+        Some(Metered::GuessNo) => Some("probably not metered"),
+        Some(Metered::Unknown) | None => None,
     };
-    let connectivity = match network.connectivity.as_str() {
-        "portal" => ", behind a captive portal",
-        "limited" => ", without internet",
-        _ => "",
+    parts.extend(metered.map(str::to_owned));
+    clean(&parts.join(", "))
+}
+
+fn internet(connectivity: &str) -> &'static str {
+    match Connectivity::parse(connectivity) {
+        Some(Connectivity::Full) => "reached",
+        Some(Connectivity::Portal) => "behind a captive portal",
+        Some(Connectivity::None | Connectivity::Limited) => "not reached",
+        Some(Connectivity::Unknown) | None => "not probed",
+    }
+}
+
+/// `on battery at 34 %, saving power`.
+pub(super) fn power(power: &PowerView) -> String {
+    let fed = match (power.external, power.charging, power.battery_percent) {
+        (true, _, None) => "external, no battery".to_owned(),
+        (true, true, Some(percent)) => format!("external, charging at {percent:.0} %"),
+        (true, false, Some(percent)) => format!("external, battery at {percent:.0} %"),
+        (false, _, Some(percent)) => format!("on battery at {percent:.0} %"),
+        (false, _, None) => "unknown".to_owned(),
     };
-    clean(&parts.join(" ")) + metered + connectivity
+    fed + if power.power_save { ", saving power" } else { "" }
 }
 
 fn row(strategy: &StrategyView, now: WallTime) -> [Cell; 7] {

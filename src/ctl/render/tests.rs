@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::*;
-use crate::ctl::views::{NetworkView, Verdict};
+use crate::ctl::views::{NetworkView, PowerView, Verdict};
 use crate::ctl::wire::Dictionary;
 
 const NOW: u64 = 1_777_636_800_000_000; // 2026-05-01T12:00:00Z
@@ -57,13 +57,16 @@ fn status() -> StatusView {
         "/org/ferryd/Ferry1/strategies/metadata": strategy("metadata", 1, 40, json!(["offline", "backoff"]), NOW + 3_000_000),
         "/org/ferryd/Ferry1": {"org.ferryd.Ferry1.Manager": {}}
     });
-    StatusView::of(&Dictionary::of(manager), &Dictionary::of(network), &Dictionary::of(objects))
+    let power = json!({"ExternalPower": false, "Charging": false, "BatteryPresent": true, "BatteryPercent": 34.4,
+        "PowerSave": true});
+    let [manager, network, power, objects] = [manager, network, power, objects].map(Dictionary::of);
+    StatusView::of(&manager, &network, &power, &objects)
 }
 
 fn explanation() -> ExplainView {
     let rows = json!([
         ["offline", ago(12), "the device gets a route to the server", {"backend": "main", "interface": ""}],
-        ["backoff", 0, "its next attempt is due in 30 s", {"attempts": "1", "until": (NOW + 30_000_000).to_string()}],
+        ["backoff", 0, "its wait is over, in 30 s", {"attempts": "1", "until": (NOW + 30_000_000).to_string()}],
         ["history", ago(60), "", {"event": "retry", "detail": "503 Service Unavailable"}]
     ]);
     ExplainView::of(&task("pending"), &rows, true)
@@ -143,6 +146,7 @@ fn the_status_reads_calmly() {
     let expected = "\
 ferryd 0.1.0: waiting, offline
   network    no route
+  power      on battery at 34 %, saving power
   next wake  task-due in 3 s
 
 STRATEGY  PRIORITY  PENDING  RUNNING  FAILED  NEXT    WAITS FOR
@@ -159,11 +163,48 @@ photo            2        0        0       1
 #[test]
 fn networks_are_named_as_people_do() {
     let network = |properties: Value| super::status::network(&NetworkView::of(&Dictionary::of(properties)));
-    let wifi = json!({"Connected": true, "Type": "wifi", "Interface": "wlan0", "Ssid": "home", "Metered": "guess-no"});
-    assert_eq!(network(wifi), "wifi on wlan0 (home)");
-    let modem = json!({"Connected": true, "Type": "cellular", "Interface": "wwan0", "Metered": "yes", "Connectivity": "portal"});
-    assert_eq!(network(modem), "cellular on wwan0, metered, behind a captive portal");
+    let wifi = json!({"Connected": true, "Type": "wifi", "Interface": "wlan0", "Ssid": "home", "Metered": "guess-no",
+        "Strength": 72, "Frequency": 2437, "Subnet": "192.0.2.7/24"});
+    assert_eq!(network(wifi), "wifi on wlan0 (home), 72 % at 2437 MHz, 192.0.2.7/24, probably not metered");
+    let modem = json!({"Connected": true, "Type": "cellular", "Interface": "wwan0", "Metered": "yes"});
+    assert_eq!(network(modem), "cellular on wwan0, metered");
     assert_eq!(network(json!({"Connected": false, "Type": "none"})), "no route");
+}
+
+#[test]
+fn power_is_told_in_one_breath() {
+    let power = |external, charging, battery_percent, power_save| {
+        super::status::power(&PowerView { external, charging, battery_percent, power_save })
+    };
+    assert_eq!(power(true, false, None, false), "external, no battery");
+    assert_eq!(power(true, true, Some(34.4), false), "external, charging at 34 %");
+    assert_eq!(power(true, false, Some(80.0), true), "external, battery at 80 %, saving power");
+    assert_eq!(power(false, false, Some(9.6), true), "on battery at 10 %, saving power");
+}
+
+#[test]
+fn the_whole_world_stands_on_one_screen() {
+    let network =
+        json!({"Connected": true, "Type": "wifi", "Interface": "wlan0", "Metered": "yes", "Connectivity": "portal"});
+    let online = StatusView { network: NetworkView::of(&Dictionary::of(network)), ..status() };
+    let text = printed(Form::Text, |printer| printer.status(&online));
+    assert!(
+        text.contains("\n  network    wifi on wlan0, metered\n  internet   behind a captive portal\n  power "),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_reason_is_said_in_words() {
+    for reason in crate::model::Reason::ALL {
+        let bare = super::because::because(*reason, &serde_json::Map::new());
+        assert!(bare.len() > 8 && !bare.contains("  "), "{reason}: {bare:?}");
+    }
+    let detail = json!({"type": "cellular", "interface": "wwan0"}).as_object().cloned().unwrap();
+    assert_eq!(super::because::because(crate::model::Reason::Metered, &detail), "cellular on wwan0 is metered");
+    let detail = json!({"battery_percent": "12", "min_battery": "30"}).as_object().cloned().unwrap();
+    let low = super::because::because(crate::model::Reason::LowBattery, &detail);
+    assert_eq!(low, "the battery is at 12 %, and 30 % are asked for");
 }
 
 #[test]
@@ -209,9 +250,9 @@ fn an_explanation_is_a_sentence_a_reason() {
     let expected = format!(
         "\
 {ID} is pending and waits:
-  offline for 12 s, until the device gets a route to the server
+  offline: the device has no route to server main, for 12 s now; that ends when the device gets a route to the server
     backend main
-  backoff, until its next attempt is due in 30 s
+  backoff: attempt 1 did not succeed; that ends when its wait is over, in 30 s
     attempts 1, until 2026-05-01T12:00:30Z
 history:
   2026-05-01T11:59:00Z  retry  503 Service Unavailable

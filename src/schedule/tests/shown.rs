@@ -153,7 +153,7 @@ fn order_and_backoff_are_of_the_task_itself() {
     let rows = rig.core.explain(&waiting, &Assume::default(), rig.now);
     assert_eq!(reasons(&rows), [Reason::Order, Reason::Backoff]);
     assert_eq!(rows[0].detail["waiting_for"], format!("{},{}", task(7), task(8)));
-    assert_eq!(rows[1].clears, "its next attempt is due in 4 min 10 s");
+    assert_eq!(rows[1].clears, "its wait is over, in 4 min 10 s");
     assert_eq!((&*rows[1].detail["attempts"], &*rows[1].detail["error"]), ("2", "busy"));
 }
 

@@ -72,7 +72,7 @@ fn read() -> Result<Power, PowerError> {
     Ok(supply::judge(&supplies, charge))
 }
 
-/// How full all batteries are together, in percent, weighed by what they hold; `None` if one of them is beyond what the
+/// How full all batteries are together, in percent to two places, weighed by what they hold; `None` if one of them is beyond what the
 /// `battery` crate reads.
 fn charge() -> Option<f64> {
     let batteries: Vec<battery::Battery> =
@@ -83,5 +83,6 @@ fn charge() -> Option<f64> {
         energy += f64::from(battery.state_of_charge().value * holds);
         full += f64::from(holds);
     }
-    (full > 0.0).then(|| (energy / full * 100.0).clamp(0.0, 100.0))
+    // The crate counts in single precision: 61 % are 61.0000014 there.
+    (full > 0.0).then(|| ((energy / full * 10_000.0).round() / 100.0).clamp(0.0, 100.0))
 }
