@@ -144,7 +144,7 @@ impl Scheduler {
         let kept = self.attempts.iter().filter(|(_, attempt)| attempt.kept.is_some());
         for id in kept.map(|(id, _)| *id).collect::<Vec<_>>() {
             let Some((doubt, credit)) = self.credit(id) else { continue };
-            if credit == Credit::Open {
+            if let (Some(doubt), Credit::Open) = (doubt, credit) {
                 self.keep(id, doubt);
                 continue;
             }
@@ -194,16 +194,17 @@ impl Scheduler {
         Some((Some(doubt), credit))
     }
 
-    /// The probe must tell whose an answer is. Until then nobody shows a credential on this way.
-    fn keep(&mut self, id: AttemptId, doubt: Option<Doubt>) {
-        let Some(backend) = self.attempts.get(&id).map(|attempt| attempt.backend.clone()) else { return };
-        if doubt == Some(Doubt::Whose) && !self.is_secure(&backend) {
-            self.reach.forget(&backend);
-            if let Some(network) = self.world.as_ref().and_then(|world| world.networks.get(&backend)) {
-                self.reach.forget_verdict(network);
-            }
-            self.see_reach();
-        }
+    /// The probe must tell whose an answer is. Until then nobody shows a credential on its way, nor after it if there is a
+    /// portal.
+    fn keep(&mut self, id: AttemptId, doubt: Doubt) {
+        let network = self.attempts.get(&id).and_then(|attempt| self.network_of(&attempt.backend));
+        let Some(way) = network.and_then(|network| self.reach.at(network)).filter(|_| doubt == Doubt::Whose) else {
+            return;
+        };
+        let plain: Vec<_> = self.backends_on(way).into_iter().filter(|name| !self.is_secure(name)).collect();
+        plain.iter().for_each(|name| self.reach.forget(name));
+        self.reach.ways[way].verdict = None;
+        self.see_reach();
     }
 
     /// Whether all that can be known is, and nothing stands in the way.

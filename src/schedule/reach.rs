@@ -198,13 +198,6 @@ impl Reach {
         }
     }
 
-    /// An answer over this route casts doubt on what is known of it.
-    pub(super) fn forget_verdict(&mut self, network: &Network) {
-        if let Some(at) = self.at(network) {
-            self.ways[at].verdict = None;
-        }
-    }
-
     /// The backend answered as only it can.
     pub(super) fn answered(&mut self, backend: &BackendName) {
         self.heard.insert(backend.clone(), Heard::Answered);

@@ -2,6 +2,7 @@
 
 mod charge;
 mod files;
+mod hotel;
 mod outages;
 mod outcomes;
 mod races;

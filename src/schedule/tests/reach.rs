@@ -13,7 +13,7 @@ use crate::schedule::{Control, Input, Wake};
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// `main` by plain HTTP with a credential, and `other`, for analytics, by HTTPS; a probe that tells.
-fn probing() -> Config {
+pub(super) fn probing() -> Config {
     let mut config = config();
     let credential = Some(Credential::Systemd("ferryd.token".to_owned()));
     let at = |url: &str| BackendConfig {
@@ -37,12 +37,12 @@ fn blind() -> Config {
 }
 
 /// As a link's sense shows it.
-fn sensed(network: Network) -> Network {
+pub(super) fn sensed(network: Network) -> Network {
     Network { connectivity: Connectivity::Unknown, ..network }
 }
 
 /// A world of this network, in which NetworkManager says so.
-fn said(network: Network, word: Option<Connectivity>) -> World {
+pub(super) fn said(network: Network, word: Option<Connectivity>) -> World {
     World { connectivity: word, ..world(&sensed(network)) }
 }
 

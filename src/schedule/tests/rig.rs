@@ -294,6 +294,8 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
+    /// The backends of `started`.
+    pub(super) sent_to: Vec<BackendName>,
     pub(super) at_chunk: Vec<(AttemptId, AtChunk)>,
     pub(super) linked: Vec<AttemptId>,
     pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
@@ -353,7 +355,8 @@ impl Rig {
                 self.tell();
                 self.core.handle(Input::Claimed { attempt, tasks }, self.now);
             }
-            Effect::Start { attempt, strategy, backend: _, tasks } => {
+            Effect::Start { attempt, strategy, backend, tasks } => {
+                self.log.sent_to.push(backend);
                 let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
                 self.running.insert(attempt, ids.clone());
                 self.log.started.push((attempt, strategy, ids));
