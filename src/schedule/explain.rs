@@ -33,6 +33,9 @@ impl Scheduler {
         }
         rows.extend(self.hindrance_rows(task, assume, now));
         rows.extend(self.illness_row(&task.strategy, now));
+        if rows.is_empty() && assume.connectivity.is_none() {
+            rows.extend(self.asking_row(&task.strategy));
+        }
         if rows.is_empty() {
             rows.extend(self.concurrency(task));
         }
@@ -159,9 +162,18 @@ impl Scheduler {
                 let left = span(again.saturating_since(now.moment));
                 row.clears = format!("{}; looked at again in {left}", row.clears);
             }
-        } else if row.reason == Reason::NoInternet && self.must_ask(name) {
-            row.clears = "the probe has answered".to_owned();
         }
+    }
+
+    /// A look that must tell whether there is a portal before a credential goes by plain HTTP.
+    fn asking_row(&self, strategy: &StrategyName) -> Option<Block> {
+        let (name, _) = self.backend_of(strategy).filter(|(name, _)| self.must_ask(name))?;
+        let mut row = row(Reason::NoInternet, WallTime::default());
+        row.clears = "the probe has answered".to_owned();
+        tell_network(&mut row, Some(name), self.world.as_ref()?);
+        let probe = self.config.network.probe.as_ref()?;
+        row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
+        Some(row)
     }
 
     fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {

@@ -269,7 +269,8 @@ impl Scheduler {
         let only = missing.iter().all(|reason| matches!(reason, Reason::NoInternet | Reason::CaptivePortal));
         let way = self.network_of(policy.backend).and_then(|network| self.reach.at(network))?;
         let from = ready.max(self.admission(policy.backend)?);
-        (only && !missing.is_empty()).then(|| Wanting { way, backend: policy.backend.clone(), from })
+        let waits = !missing.is_empty() || self.must_ask(policy.backend);
+        (only && waits).then(|| Wanting { way, backend: policy.backend.clone(), from })
     }
 
     fn backends_on(&self, way: usize) -> BTreeSet<BackendName> {

@@ -4,8 +4,7 @@ use super::backend::{Backend, Role};
 use super::choose::Slots;
 use super::{Scheduler, blocked};
 use crate::model::{
-    AnswerMode, BackendName, Connectivity, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy,
-    StrategyName, World,
+    AnswerMode, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy, StrategyName, World,
 };
 
 /// What an attempt of a lane would be made by.
@@ -27,6 +26,7 @@ impl Scheduler {
         !self.stopping
             && self.hindrances(&lane.strategy, &lane.overrides).is_empty()
             && self.has_slot(id, policy.strategy.kind)
+            && !self.must_ask(policy.backend)
             && self.admission(policy.backend).is_some_and(|from| from <= now.moment)
     }
 
@@ -108,12 +108,7 @@ impl Scheduler {
     pub(super) fn hindrances_in(&self, world: &World, strategy: &StrategyName, overrides: &Overrides) -> Vec<Reason> {
         let mut reasons = match (self.config.strategies.get(strategy), self.backend_of(strategy)) {
             (Some(policy), Some((backend, _))) => {
-                let network = world.networks.get(backend);
-                let mut reasons = blocked(&policy.conditions.with(overrides), network, world);
-                let unknown = |network: &Network| network.connected && network.connectivity == Connectivity::Unknown;
-                let asks = network.is_some_and(unknown) && self.must_ask(backend);
-                reasons.extend(asks.then_some(Reason::NoInternet));
-                reasons
+                blocked(&policy.conditions.with(overrides), world.networks.get(backend), world)
             }
             (Some(_) | None, _) => vec![Reason::NoBackend],
         };
