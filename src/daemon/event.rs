@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::wifi::{Radios, WifiError};
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -28,6 +29,8 @@ pub(crate) enum Event {
         /// What came.
         finding: Finding,
     },
+    /// The radios were read, or their sense fails.
+    Radios(Result<Radios, WifiError>),
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

@@ -7,13 +7,16 @@ mod chronicle;
 mod event;
 mod holds;
 mod log;
+mod networks;
 mod pauses;
 mod perform;
+mod radios;
 mod run;
 mod service;
 mod signals;
 mod startup;
 mod summary;
+mod surroundings;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! The one loop: wait for an event, tell the core, perform what it answers, set the one alarm, sleep.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,16 +13,17 @@ use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
 use super::holds::Holders;
 use super::pauses::Pauses;
+use super::radios::RadioReaders;
 use super::service::Service;
 use super::startup::Wiring;
+use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, BackendName, Config, Connectivity, CountsByStrategy, Finding, Network, Now, Power, State,
-    Status, StoreNews, TaskChange, TaskNews, Transfer, World,
+    Answer, AttemptId, Config, Connectivity, CountsByStrategy, Finding, Now, Power, State, Status, StoreNews,
+    TaskChange, TaskNews, Transfer, World,
 };
-use crate::schedule::{Control, Input, Scheduler};
+use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
-use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
 use crate::store::Store;
 
@@ -51,6 +51,9 @@ pub(super) struct Daemon {
     pub(super) arguments: DaemonArguments,
     pub(super) wiring: Wiring,
     pub(super) world: World,
+    pub(super) links: Links,
+    pub(super) surroundings: Surroundings,
+    pub(super) radio_readers: RadioReaders,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) holders: Holders,
@@ -119,8 +122,9 @@ impl Daemon {
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
         self.service.show(&self.status.borrow(), clock::now().moment);
-        let of_core = self.core.poll_timeout().map(|(moment, wake)| (moment, wake.as_str()));
-        let deadline = of_core.into_iter().chain(self.service.deadline()).min();
+        let thought = self.core.poll_timeout().into_iter().chain(self.links.poll_timeout()).min();
+        let thought = thought.map(|(moment, wake)| (moment, wake.as_str()));
+        let deadline = thought.into_iter().chain(self.service.deadline()).min();
         if let Some((moment, wake)) = deadline {
             debug!("asleep until {wake}, {:?} after boot", moment.elapsed_since_boot());
         }
@@ -134,9 +138,10 @@ impl Daemon {
         let now = clock::now();
         match event {
             Event::Stored(news) => self.stored(news, now),
-            Event::Networks(networks) => self.networks(networks, now),
+            Event::Networks(networks) => self.networks_sensed(networks, now),
             Event::Power(power) => self.power(power, now),
             Event::Probed { look, interface, finding } => self.probed(look, &interface, finding, now),
+            Event::Radios(radios) => self.radios(radios, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -185,9 +190,10 @@ impl Daemon {
         None
     }
 
-    /// A deadline has come: the core's, or the service manager's, which concerns nobody else.
+    /// A deadline has come: the core's, a link's, or the service manager's, which concerns nobody else.
     fn woken(&mut self, now: Now) {
         self.service.beat(now.moment);
+        self.links_settle(now);
         if self.core.poll_timeout().is_some_and(|(moment, _)| moment <= now.moment) {
             self.core.handle(Input::Woken, now);
         }
@@ -224,30 +230,6 @@ impl Daemon {
             self.wiring.tell(TaskNews::Progress(progress));
             self.publish(now);
         }
-    }
-
-    fn networks(&mut self, networks: Result<BTreeMap<BackendName, Network>, LinkError>, now: Now) {
-        match networks {
-            Ok(networks) => {
-                self.chronicle.networks(&networks);
-                self.world.failing.remove("link");
-                let linked = networks.values().any(|network| network.connected);
-                // Not while there is no way out, for the reason given in `Attempts::start`.
-                if linked {
-                    self.wiring.forget_connections();
-                }
-                self.attempts.linked(linked);
-                self.world.networks = networks;
-            }
-            // What cannot be sensed is never taken for good news.
-            Err(error) => {
-                error!("sensing the network: {error}");
-                self.world.failing.insert("link");
-                self.world.networks.clear();
-            }
-        }
-        self.core.handle(Input::World(self.world.clone()), now);
-        self.tell_abandoned();
     }
 
     fn probed(&mut self, look: u64, interface: &str, finding: Finding, now: Now) {
@@ -315,14 +297,17 @@ impl Daemon {
                 let held = self.hold(wanted, now);
                 answer(reply, held);
             }
+            Command::ReadRadios { reply } => self.read_radios(reply, now),
             Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
         }
     }
 
     /// Shows the status, if it differs from the one shown.
     pub(super) fn publish(&mut self, now: Now) {
-        let status = Status { running: self.attempts.transfers(), ..self.core.status(&self.counts, now) };
-        let status = Arc::new(status);
+        let of_core = self.core.status(&self.counts, now);
+        let settles = self.links.poll_timeout().map(|(at, wake)| (wake.as_str(), now.wall_of(at)));
+        let next_wake = of_core.next_wake.into_iter().chain(settles).min_by_key(|(_, at)| *at);
+        let status = Arc::new(Status { running: self.attempts.transfers(), next_wake, ..of_core });
         self.chronicle.look(&status, self.core.ill(), now.moment);
         self.status.send_if_modified(|shown| {
             let differs = **shown != *status;

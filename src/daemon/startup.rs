@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -14,22 +15,27 @@ use super::chronicle::Chronicle;
 use super::event::Event;
 use super::holds::Holders;
 use super::pauses::{self, Pauses};
+use super::radios::RadioReaders;
 use super::run::{Daemon, Sources};
 use super::service::Service;
 use super::signals::Signals;
+use super::surroundings::Surroundings;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
-use crate::schedule::{Control, Input, Scheduler};
+use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
+use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
-use crate::sense::power;
+use crate::sense::{power, wifi};
 use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
 const COMMANDS: usize = 64;
+
+/// How long the first reading of the radios may hold up everything else.
+const FIRST_RADIOS: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -54,7 +60,9 @@ pub(super) struct Wiring {
     addresses: Addresses,
     targets: watch::Sender<Targets>,
     rules: watch::Sender<Vec<InterfaceRule>>,
+    facts: watch::Sender<Facts>,
     readings: watch::Sender<u64>,
+    radio_readings: watch::Sender<u64>,
     config: watch::Sender<Arc<Config>>,
     changes: mpsc::UnboundedSender<TaskNews>,
 }
@@ -79,6 +87,24 @@ impl Wiring {
     /// Has power read anew.
     pub(super) fn read_power(&self) {
         self.readings.send_modify(|count| *count += 1);
+    }
+
+    /// Has the radios read anew.
+    pub(super) fn read_radios(&self) {
+        self.radio_readings.send_modify(|count| *count += 1);
+    }
+
+    /// More is known of the interfaces, or less: the link's sense looks at its routes in that light.
+    pub(super) fn surrounded(&self, facts: Facts) {
+        self.facts.send_replace(facts);
+    }
+
+    /// The same of what makes no difference to routes: the link's sense uses it when it looks next.
+    pub(super) fn remember(&self, facts: Facts) {
+        self.facts.send_if_modified(|known| {
+            *known = facts;
+            false
+        });
     }
 
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
@@ -115,10 +141,21 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let (changes, changed) = mpsc::unbounded_channel();
     let (targets, target_news) = watch::channel(targets(&backends, &addresses));
     let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
+    let (facts, fact_news) = watch::channel(Facts::new());
     let (readings, reading_wanted) = watch::channel(0);
+    let (radio_readings, radios_wanted) = watch::channel(0);
     let (config_sender, config_news) = watch::channel(Arc::clone(&config));
-    let wiring =
-        Wiring { backends, addresses: addresses.clone(), targets, rules, readings, config: config_sender, changes };
+    let wiring = Wiring {
+        backends,
+        addresses: addresses.clone(),
+        targets,
+        rules,
+        facts,
+        readings,
+        radio_readings,
+        config: config_sender,
+        changes,
+    };
 
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
@@ -136,6 +173,9 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
             power_read: now.moment,
             ..World::unknown()
         },
+        links: Links::default(),
+        surroundings: Surroundings::default(),
+        radio_readers: RadioReaders::default(),
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         holders: Holders::default(),
@@ -157,9 +197,11 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
     }));
-    tokio::spawn(link::watch(target_news, rule_news, move |networks| {
-        inbox.send(Event::Networks(networks)).ok();
+    let radio_inbox = inbox.clone();
+    tokio::spawn(wifi::watch(radios_wanted, move |radios| {
+        radio_inbox.send(Event::Radios(radios)).ok();
     }));
+    tokio::spawn(watch_links(target_news, rule_news, fact_news, inbox));
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
 
@@ -226,6 +268,21 @@ fn build(config: &Config, addresses: &Addresses) -> Result<Backends, BackendErro
 /// The addresses that each backend's traffic goes to; none while its name is unresolved.
 fn targets(backends: &Backends, addresses: &Addresses) -> Targets {
     backends.iter().map(|(name, backend)| (name.clone(), addresses.get(backend.peer()))).collect()
+}
+
+/// Nothing goes before it is known in which Wi-Fi networks the device is, since a rule may speak of them; unless that takes
+/// long.
+async fn watch_links(
+    targets: watch::Receiver<Targets>,
+    rules: watch::Receiver<Vec<InterfaceRule>>,
+    mut facts: watch::Receiver<Facts>,
+    inbox: mpsc::UnboundedSender<Event>,
+) {
+    let _late = tokio::time::timeout(FIRST_RADIOS, facts.changed()).await;
+    let news = move |networks| {
+        inbox.send(Event::Networks(networks)).ok();
+    };
+    link::watch(targets, rules, facts, news).await;
 }
 
 async fn watch_addresses(addresses: Addresses, inbox: mpsc::UnboundedSender<Event>) {

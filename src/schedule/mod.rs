@@ -11,6 +11,7 @@ mod deadline;
 mod explain;
 mod hold;
 mod lane;
+mod links;
 mod looks;
 mod outcome;
 mod pause;
@@ -25,6 +26,7 @@ mod unsettled;
 
 pub use backoff::full_jitter;
 pub use blocked::blocked;
+pub use links::Links;
 pub use scheduler::Scheduler;
 
 use std::sync::Arc;
@@ -167,6 +169,8 @@ pub enum Wake {
     HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
+    /// A link that flapped has stayed for long enough to count again.
+    LinkSettles,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// It is looked again how far the network reaches, since something waits for that.
@@ -186,6 +190,7 @@ impl Wake {
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
+            Self::LinkSettles => "link-settles",
             Self::ReadPower => "read-power",
             Self::ReachProbe => "reach-probe",
             Self::Tidy => "tidy",

@@ -2,6 +2,8 @@
 
 pub mod clock;
 pub mod link;
+mod netlink;
 pub mod power;
 pub mod reach;
 mod uevent;
+pub mod wifi;

@@ -84,7 +84,7 @@ impl Life {
         let mut rig = Rig::new(probing());
         rig.core = crate::schedule::Scheduler::new(probing().into(), seed);
         let (rng, truth) = (fastrand::Rng::with_seed(seed), Truth::default());
-        let (manager, network) = (seed % 4 == 0, Network::none());
+        let (manager, network) = (seed.is_multiple_of(4), Network::none());
         let (tally, cleared) = (Tally::default(), false);
         Self { rig, rng, truth, network, manager, answered: 0, started: 0, cleared, tally }
     }
@@ -149,7 +149,7 @@ impl Life {
                 self.rng.choice(pages).expect("there are some")
             }
             Connectivity::Full if !self.truth.servers_down => results(tasks, &ok()),
-            _ => unreachable(),
+            Connectivity::Full | Connectivity::Limited | Connectivity::Unknown | Connectivity::None => unreachable(),
         }
     }
 
@@ -165,11 +165,9 @@ impl Life {
     fn answer_look(&mut self) {
         let Some((look, interface)) = self.rig.log.looks.get(self.answered).cloned() else { return };
         self.answered += 1;
-        let connectivity = match self.found() {
-            _ if interface != self.network.interface => Connectivity::Limited,
-            Connectivity::Full if self.truth.probe_down => Connectivity::Limited,
-            found => found,
-        };
+        let found = self.found();
+        let unheard = interface != self.network.interface || (found == Connectivity::Full && self.truth.probe_down);
+        let connectivity = if unheard { Connectivity::Limited } else { found };
         match connectivity {
             Connectivity::Portal => self.tally.portals += 1,
             Connectivity::Limited => self.tally.dead += 1,

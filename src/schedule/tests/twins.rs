@@ -264,6 +264,8 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
+            // Links settle before the scheduler hears of them.
+            Wake::LinkSettles => unreachable!("it is not the scheduler's"),
             Wake::PauseEnds
             | Wake::HoldEnds
             | Wake::ReadPower

@@ -1,0 +1,114 @@
+//! What is known of the interfaces beside what the kernel's tables say, gathered from the senses that know a part each.
+
+use std::collections::BTreeMap;
+
+use super::run::Daemon;
+use crate::model::{Facts, Metered, Network};
+use crate::sense::wifi::Radios;
+
+/// The parts, each by interface.
+#[derive(Debug, Default)]
+pub(super) struct Surroundings {
+    /// `None` before they are read for the first time.
+    radios: Option<Radios>,
+    metered: BTreeMap<String, Metered>,
+    roaming: BTreeMap<String, bool>,
+}
+
+impl Surroundings {
+    /// The Wi-Fi networks that interfaces are in are now these. Whether that makes a difference to anything but the
+    /// strength of signals, on which nothing depends; the first time always.
+    pub(super) fn radios(&mut self, radios: Radios) -> bool {
+        let same_but_for_strength = self.radios.as_ref().is_some_and(|known| {
+            known.len() == radios.len()
+                && known.iter().zip(&radios).all(|((name, known), (same, new))| {
+                    name == same && known.ssid == new.ssid && known.frequency == new.frequency
+                })
+        });
+        self.radios = Some(radios);
+        !same_but_for_strength
+    }
+
+    /// Shows how strong the signal of a network's carrier is now.
+    pub(super) fn show_strength(&self, network: &mut Network) {
+        let radio = self.radios.as_ref().and_then(|radios| radios.get(&network.carrier));
+        if let Some(radio) = radio.filter(|radio| radio.ssid == network.ssid) {
+            network.strength = radio.strength;
+        }
+    }
+
+    /// What bytes cost, by NetworkManager's word, is now this. Whether that makes a difference.
+    #[cfg_attr(not(test), expect(dead_code, reason = "NetworkManager is not asked yet"))]
+    pub(super) fn metered(&mut self, metered: BTreeMap<String, Metered>) -> bool {
+        replace(&mut self.metered, metered)
+    }
+
+    /// Which modems roam, by ModemManager's word, is now this. Whether that makes a difference.
+    #[cfg_attr(not(test), expect(dead_code, reason = "ModemManager is not asked yet"))]
+    pub(super) fn roaming(&mut self, roaming: BTreeMap<String, bool>) -> bool {
+        replace(&mut self.roaming, roaming)
+    }
+
+    /// All of it.
+    pub(super) fn facts(&self) -> Facts {
+        let mut facts = Facts::new();
+        for (name, radio) in self.radios.iter().flatten() {
+            facts.entry(name.clone()).or_default().radio = Some(radio.clone());
+        }
+        for (name, metered) in &self.metered {
+            facts.entry(name.clone()).or_default().metered = Some(*metered);
+        }
+        for (name, roaming) in &self.roaming {
+            facts.entry(name.clone()).or_default().roaming = Some(*roaming);
+        }
+        facts
+    }
+}
+
+impl Daemon {
+    /// More is known of the interfaces, or less: the link's sense looks at its routes in that light.
+    pub(super) fn surroundings_changed(&self) {
+        self.wiring.surrounded(self.surroundings.facts());
+    }
+}
+
+fn replace<T: PartialEq>(known: &mut T, new: T) -> bool {
+    let differs = *known != new;
+    *known = new;
+    differs
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Radio;
+
+    fn of<T>(name: &str, value: T) -> BTreeMap<String, T> {
+        BTreeMap::from([(name.to_owned(), value)])
+    }
+
+    #[test]
+    fn parts_are_put_together_by_interface_and_only_differences_count() {
+        let mut surroundings = Surroundings::default();
+        assert!(surroundings.facts().is_empty());
+        let radio = Radio { ssid: "Home".to_owned(), strength: 70, frequency: 5180 };
+        assert!(surroundings.radios(BTreeMap::new()), "the first time");
+        assert!(!surroundings.radios(BTreeMap::new()));
+        assert!(surroundings.radios(of("wlan0", radio.clone())));
+        assert!(!surroundings.radios(of("wlan0", Radio { strength: 10, ..radio.clone() })), "fainter");
+        assert!(surroundings.radios(of("wlan0", Radio { frequency: 2412, ..radio.clone() })));
+        assert!(surroundings.radios(of("wlan1", Radio { frequency: 2412, ..radio.clone() })));
+        assert!(surroundings.radios(of("wlan0", radio.clone())));
+        assert!(surroundings.metered(of("wlan0", Metered::GuessYes)));
+        assert!(surroundings.roaming(of("wwan0", true)));
+        assert!(!surroundings.roaming(of("wwan0", true)));
+        let facts = surroundings.facts();
+        assert_eq!((&facts["wlan0"].radio, facts["wlan0"].metered), (&Some(radio), Some(Metered::GuessYes)));
+        assert_eq!((facts["wwan0"].roaming, facts["wwan0"].metered), (Some(true), None));
+        let mut network = Network { carrier: "wlan0".to_owned(), ssid: "Home".to_owned(), ..Network::none() };
+        surroundings.show_strength(&mut network);
+        assert_eq!(network.strength, 70);
+        assert!(surroundings.roaming(BTreeMap::new()));
+        assert!(!surroundings.facts().contains_key("wwan0"));
+    }
+}
