@@ -240,6 +240,8 @@ impl Daemon {
             self.wiring.forget_connections();
         }
         self.core.handle(Input::Probed { look, finding }, now);
+        // Their names may lead elsewhere, by another way: nobody would ever know, since no attempt asks the resolver.
+        self.wiring.look_up(|backend| !self.core.reaches(backend));
         self.tell_abandoned();
     }
 

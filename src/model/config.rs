@@ -1,6 +1,7 @@
 //! The configuration, validated: every name resolved, every value in range.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -116,6 +117,18 @@ impl BackendConfig {
     /// Whether what answers has shown by TLS who it is, and nobody else reads what is sent.
     pub fn is_secure(&self) -> bool {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
+    /// Whether connections go to an address that config names itself: no resolver can lead them elsewhere.
+    pub fn is_by_address(&self) -> bool {
+        let url = self.proxy.as_deref().unwrap_or(&self.url);
+        let rest = url.split_once("://").map_or(url, |(_scheme, rest)| rest);
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        host.is_some_and(|host| host.parse::<IpAddr>().is_ok())
     }
 }
 

@@ -142,7 +142,7 @@ impl Scheduler {
 
     /// How it is known how far the network reaches, and when that is looked at again.
     fn tell_reach(&self, row: &mut Block, backend: Option<&BackendName>, now: Now) {
-        let Some((name, network)) = backend.and_then(|name| Some((name, self.network_of(name)?))) else { return };
+        let Some((name, network)) = backend.and_then(|name| Some((name, self.exposed(name)?))) else { return };
         if !matches!(row.reason, Reason::NoInternet | Reason::CaptivePortal) {
             return;
         }

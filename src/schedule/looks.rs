@@ -9,7 +9,8 @@ use super::outcome::Verdict;
 use super::reach::{self, Credit, Doubt};
 use super::{Effect, Scheduler, Wake};
 use crate::model::{
-    Answer, AttemptId, BackendName, Connectivity, Cut, Finding, LaneId, Moment, Network, Now, Reason, StrategyName,
+    Answer, AttemptId, BackendName, Config, Connectivity, Cut, Finding, LaneId, Moment, Network, Now, Reason,
+    StrategyName,
 };
 
 /// The least time between two looks that people ask for.
@@ -43,7 +44,8 @@ impl Scheduler {
     /// Puts what is known into the networks that backends' traffic meets.
     pub(super) fn see_reach(&mut self) {
         for (name, network) in self.world.iter_mut().flat_map(|world| &mut world.networks) {
-            network.connectivity = self.reach.connectivity(name, network);
+            let near = is_near(&self.config, name, network);
+            network.connectivity = self.reach.connectivity(name, network, near);
         }
     }
 
@@ -52,13 +54,13 @@ impl Scheduler {
         let shows = |name| self.config.backends.get(name).is_some_and(|at| !at.is_secure() && at.credential.is_some());
         self.config.network.probe.is_some()
             && shows(backend)
-            && self.network_of(backend).is_some_and(|network| self.reach.is_dark(backend, network))
+            && self.exposed(backend).is_some_and(|network| self.reach.is_dark(backend, network))
     }
 
     /// Somebody wants it now, or (`work`) there is more to do.
     pub(super) fn want_reach(&mut self, backend: &BackendName, work: bool, now: Now) {
         let pace = if work { WORK_PACE } else { ASKED_PACE };
-        let at = self.network_of(backend).and_then(|network| self.reach.at(network));
+        let at = self.exposed(backend).and_then(|network| self.reach.at(network));
         if let Some(verdict) = at.and_then(|at| self.reach.ways.get_mut(at)?.verdict.as_mut()) {
             verdict.again = verdict.again.min(now.moment.max(verdict.looked + pace));
         }
@@ -134,7 +136,7 @@ impl Scheduler {
 
     /// When it is looked again how far the network reaches that this backend's traffic meets.
     pub(super) fn looks_again(&self, backend: &BackendName, now: Now) -> Option<Moment> {
-        let verdict = self.network_of(backend).and_then(|network| self.reach.way(network)?.verdict.as_ref())?;
+        let verdict = self.exposed(backend).and_then(|network| self.reach.way(network)?.verdict.as_ref())?;
         let looks = self.config.network.probe.is_some() || self.may_try(backend);
         (looks && verdict.again > now.moment).then_some(verdict.again)
     }
@@ -179,7 +181,8 @@ impl Scheduler {
         };
         let probe = self.config.network.probe.is_some();
         let network = self.network_of(&attempt.backend).filter(|network| !attempt.route.is_lost_in(network));
-        let way = network.and_then(|network| Some((network, self.reach.way(network)?)));
+        let exposed = network.filter(|network| !is_near(&self.config, &attempt.backend, network));
+        let way = exposed.and_then(|network| Some((network, self.reach.way(network)?)));
         let ended = self.stopping || attempt.cut.is_some() || network.is_none();
         let credit = match way {
             // Nobody will ever know, and what is lost is one answer.
@@ -197,7 +200,7 @@ impl Scheduler {
     /// The probe must tell whose an answer is. Until then nobody shows a credential on its way, nor after it if there is a
     /// portal.
     fn keep(&mut self, id: AttemptId, doubt: Doubt) {
-        let network = self.attempts.get(&id).and_then(|attempt| self.network_of(&attempt.backend));
+        let network = self.attempts.get(&id).and_then(|attempt| self.exposed(&attempt.backend));
         let Some(way) = network.and_then(|network| self.reach.at(network)).filter(|_| doubt == Doubt::Whose) else {
             return;
         };
@@ -219,7 +222,7 @@ impl Scheduler {
     }
 
     fn way_to_look_at(&self, now: Now) -> Option<usize> {
-        let of = |backend: &BackendName| self.network_of(backend).and_then(|network| self.reach.at(network));
+        let of = |backend: &BackendName| self.exposed(backend).and_then(|network| self.reach.at(network));
         let dark = |at: &usize| self.reach.ways.get(*at).is_some_and(|way| way.verdict.is_none());
         let kept = self.attempts.values().filter(|attempt| attempt.kept.is_some());
         let running = self.attempts.values().filter(|attempt| attempt.cut.is_none());
@@ -248,7 +251,7 @@ impl Scheduler {
     /// Whether a backend may try though others say that it is not reached.
     fn may_try(&self, backend: &BackendName) -> bool {
         let verdict = |network| self.reach.way(network).and_then(|way| way.verdict.as_ref());
-        let known = self.network_of(backend).and_then(verdict).map(|verdict| verdict.connectivity);
+        let known = self.exposed(backend).and_then(verdict).map(|verdict| verdict.connectivity);
         !self.reach.has_answered(backend)
             && match known {
                 Some(Connectivity::Limited | Connectivity::None) => true,
@@ -267,7 +270,7 @@ impl Scheduler {
         let (ready, policy) = (lane.ready_at(now)?, self.policy_of(id)?);
         let missing = self.hindrances(&lane.strategy, &lane.overrides);
         let only = missing.iter().all(|reason| matches!(reason, Reason::NoInternet | Reason::CaptivePortal));
-        let way = self.network_of(policy.backend).and_then(|network| self.reach.at(network))?;
+        let way = self.exposed(policy.backend).and_then(|network| self.reach.at(network))?;
         let from = ready.max(self.admission(policy.backend)?);
         let waits = !missing.is_empty() || self.must_ask(policy.backend);
         (only && waits).then(|| Wanting { way, backend: policy.backend.clone(), from })
@@ -275,12 +278,25 @@ impl Scheduler {
 
     fn backends_on(&self, way: usize) -> BTreeSet<BackendName> {
         let networks = self.world.iter().flat_map(|world| &world.networks);
-        networks.filter(|(_, network)| self.reach.at(network) == Some(way)).map(|(name, _)| name.clone()).collect()
+        let on = |(name, network): &(&BackendName, &Network)| {
+            self.reach.at(network) == Some(way) && !is_near(&self.config, name, network)
+        };
+        networks.filter(on).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// The network of a backend, if anything can stand between the two.
+    pub(super) fn exposed(&self, backend: &BackendName) -> Option<&Network> {
+        self.network_of(backend).filter(|network| !is_near(&self.config, backend, network))
     }
 
     fn is_secure(&self, backend: &BackendName) -> bool {
         self.config.backends.get(backend).is_some_and(|at| at.is_secure())
     }
+}
+
+/// Whether a backend is on the link itself, at an address that config names: nobody can answer in its place.
+fn is_near(config: &Config, backend: &BackendName, network: &Network) -> bool {
+    network.direct && config.backends.get(backend).is_some_and(|at| at.is_by_address())
 }
 
 /// Something that waits for the reach of a way.

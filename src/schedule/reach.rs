@@ -238,12 +238,12 @@ impl Reach {
             && self.way(network).is_some_and(|way| way.verdict.is_none())
     }
 
-    /// How far the network reaches that this backend's traffic meets.
-    pub(super) fn connectivity(&self, backend: &BackendName, network: &Network) -> Connectivity {
+    /// How far the network reaches that this backend's traffic meets. Of one that is `near` no portal can stand in the way.
+    pub(super) fn connectivity(&self, backend: &BackendName, network: &Network, near: bool) -> Connectivity {
         if let Some(sensed) = self.sensed.get(backend) {
             return *sensed;
         }
-        let Some(way) = self.way(network) else { return Connectivity::Unknown };
+        let Some(way) = self.way(network).filter(|_| !near) else { return Connectivity::Unknown };
         let found = way.verdict.as_ref().map_or(Connectivity::Unknown, |verdict| verdict.connectivity);
         match (self.heard.get(backend), found) {
             (Some(Heard::Answered), Connectivity::Portal) if network.direct => Connectivity::Unknown,

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ferryd::demo::{Behaviour, Fault, Gate, Server, Wait};
@@ -73,7 +74,7 @@ impl Hotel {
     fn sign_out(&self) {
         self.nft(&format!(
             "table ip portal {{
-                chain from {{ type nat hook prerouting priority dstnat; tcp dport {{ 80, 443 }} dnat to {}; }}
+                chain from {{ type nat hook prerouting priority dstnat; iifname port tcp dport {{ 80, 443 }} dnat to {}; }}
                 chain through {{ type filter hook forward priority 0; meta l4proto tcp reject with tcp reset; }}
             }}",
             Pair::SERVER
@@ -144,7 +145,8 @@ fn pages() -> Vec<(&'static str, Fault)> {
 fn waits_unharmed(device: &mut Device<'_>, ids: &[String], reason: &str) -> Row {
     let row = device.until(&format!("they wait for {reason}"), |device| {
         let rows = device.explain(&ids[0]);
-        let others = rows.iter().all(|row| [reason, "backend-down"].contains(&row.reason.as_str()));
+        let rests = device.shown("Manager")["Transfers"] == 0;
+        let others = rests && rows.iter().all(|row| [reason, "backend-down"].contains(&row.reason.as_str()));
         rows.into_iter().find(|row| others && row.reason == reason && row.detail["until"].is_string())
     });
     for id in ids {
@@ -152,6 +154,18 @@ fn waits_unharmed(device: &mut Device<'_>, ids: &[String], reason: &str) -> Row 
         assert_eq!((task["state"].as_str(), task["attempts"].as_u64()), (Some("pending"), Some(0)), "{task}");
     }
     row
+}
+
+/// Names resolve by this file, which the resolver reads anew each time; to be written in place, so that the mount shows it.
+fn switch_on_with_hosts(device: &mut Device<'_>, names: &str) -> PathBuf {
+    let hosts = device.file("hosts");
+    fs::write(&hosts, names).expect("a file");
+    let daemon = device.command();
+    let mut command = device.logged("unshare");
+    command.args(["--mount", "--", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]).arg(&hosts);
+    command.arg(daemon.get_program()).args(daemon.get_args());
+    device.switch_on_by(command);
+    hosts
 }
 
 fn sync_now(device: &mut Device<'_>) {
@@ -274,15 +288,7 @@ fn names_that_resolve_to_the_portal_are_resolved_anew_by_the_next_attempt() {
         let config = fs::read_to_string(device.config()).expect("a configuration");
         let config = config.replace(PROBE, "probe.test");
         device.configure(&config);
-        // The resolver reads this file anew each time; it is written in place, so that the mount shows it.
-        let hosts = device.file("hosts");
-        let lies = format!("{0} sync.test\n{0} probe.test\n", Pair::SERVER);
-        fs::write(&hosts, lies).expect("a file");
-        let daemon = device.command();
-        let mut command = device.logged("unshare");
-        command.args(["--mount", "--", "sh", "-c", "mount --bind \"$0\" /etc/hosts && exec \"$@\""]).arg(&hosts);
-        command.arg(daemon.get_program()).args(daemon.get_args());
-        device.switch_on_by(command);
+        let hosts = switch_on_with_hosts(&mut device, &format!("{0} sync.test\n{0} probe.test\n", Pair::SERVER));
         let ids = device.enqueue(3);
         waits_unharmed(&mut device, &ids, "captive-portal");
         hotel.assert_nothing_told();
@@ -319,17 +325,42 @@ fn a_server_this_side_of_a_dead_line_is_served() {
     if !netns::require() {
         return;
     }
-    let hotel = Hotel::new(Fault::No);
-    hotel.sign_in();
-    hotel.cut_off();
-    hotel.portal.behave(Behaviour::honest());
-    let mut device = hotel.device(&format!("http://{}/sync", Pair::SERVER), "");
-    device.switch_on();
-    for _ in 0..3 {
-        let ids = device.enqueue(3);
-        device.until_done(&ids);
+    for host in [Pair::SERVER, "near.test"] {
+        let hotel = Hotel::new(Fault::No);
+        hotel.sign_in();
+        hotel.cut_off();
+        hotel.portal.behave(Behaviour::honest());
+        let mut device = hotel.device(&format!("http://{host}/sync"), "");
+        switch_on_with_hosts(&mut device, &format!("{} near.test\n", Pair::SERVER));
+        for _ in 0..3 {
+            let ids = device.enqueue(3);
+            device.until_done(&ids);
+        }
+        assert_eq!(device.shown("Manager")["Blocked"], json!([]));
     }
-    assert_eq!(device.shown("Manager")["Blocked"], json!([]));
+}
+
+#[test]
+fn a_server_by_another_link_is_not_behind_the_portal_of_this_one() {
+    if !netns::require() {
+        return;
+    }
+    let hotel = Hotel::new(Fault::html());
+    hotel.pair.cable("lan", "switch");
+    hotel.pair.device.ip("address add 10.78.0.2/24 dev lan");
+    hotel.pair.server.ip("address add 10.78.0.1/24 dev switch");
+    let listener = hotel.pair.server.inside(|| TcpListener::bind("10.78.0.1:80").expect("a socket"));
+    let near = Server::start(listener, Behaviour::honest()).expect("a server");
+    let second = format!("[backend.other]\nurl = \"https://{SERVER}/\"\n[strategy.analytics]\nbackend = \"other\"");
+    let mut device = hotel.device("http://near.test/sync", &second);
+    switch_on_with_hosts(&mut device, "10.78.0.1 near.test\n");
+    let far = device.enqueue_to("analytics", 1);
+    waits_unharmed(&mut device, &far, "captive-portal");
+    let ids = device.enqueue(3);
+    device.until_done(&ids);
+    assert_eq!(near.log(|log| log.applied()), 3);
+    assert_eq!(device.task(&far[0])["state"], "pending");
+    hotel.assert_nothing_told();
 }
 
 #[test]
@@ -372,7 +403,8 @@ fn a_portal_with_a_thousand_tasks_waiting_lets_the_daemon_rest() {
     device.switch_on();
     let ids = device.enqueue(1_000);
     waits_unharmed(&mut device, &ids[..1], "captive-portal");
-    // The work that came meanwhile has it looked at once more, ten seconds after the first look.
+    // More work has it looked at once more, ten seconds after the first look.
+    device.enqueue_one();
     assert!(hotel.portal.wait_until(|log| log.requests >= 2, HANG));
     waits_unharmed(&mut device, &ids[..1], "captive-portal");
     assert_rests(&mut device, "in a portal, 1000 tasks waiting");

@@ -447,6 +447,30 @@ fn a_neighbour_needs_no_internet() {
 }
 
 #[test]
+fn nobody_can_stand_before_a_neighbour_at_an_address_that_is_configured() {
+    for (url, near) in [
+        ("http://192.0.2.1:8080/x", true),
+        ("HTTP://[fe80::1]:80/", true),
+        ("http://192.0.2.1", true),
+        ("http://server.example/192.0.2.1", false),
+        ("http://192.0.2.1.example:80/", false),
+    ] {
+        let mut config = probing();
+        config.backends.get_mut(&backend("main")).expect("it is there").url = url.to_owned();
+        for direct in [true, false] {
+            let mut rig = on(config.clone(), Network { direct, ..wifi() });
+            rig.enqueue("metadata", 1);
+            let asked = !(near && direct);
+            assert_eq!((rig.running.len(), rig.log.looks.len()), (usize::from(!asked), usize::from(asked)), "{url}");
+            if !asked {
+                rig.answer(status(403));
+                assert_eq!(illness(&rig, "main"), Some(Reason::BackendAuth), "judged at once");
+            }
+        }
+    }
+}
+
+#[test]
 fn each_route_has_its_own_verdict() {
     let mut rig = Rig::new(probing());
     let networks = [(backend("main"), sensed(wifi())), (backend("other"), sensed(modem()))].into();
