@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use crate::bus::Command;
 use crate::model::{
     Answer, AttemptId, BackendName, Claimed, Finding, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+    Zone,
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::services::Word;
 use crate::sense::wifi::{Radios, WifiError};
+use crate::sense::zone::ZoneError;
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -29,8 +32,16 @@ pub(crate) enum Event {
         /// What came.
         finding: Finding,
     },
+    /// A service of the machine says this now.
+    Said(Word),
+    /// The bus of those services is not there, or no longer.
+    ServicesGone(Result<(), String>),
     /// The radios were read, or their sense fails.
     Radios(Result<Radios, WifiError>),
+    /// The time zone is now so, or cannot be told.
+    Zone(Result<Zone, ZoneError>),
+    /// More has left for a strategy with a budget.
+    Sent,
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

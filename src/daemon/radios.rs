@@ -73,6 +73,7 @@ impl Daemon {
         self.core.handle(Input::World(self.world.clone()), now);
         self.publish(now);
         self.radio_readers.answer(now.moment);
+        self.awaited.heard("wifi");
     }
 }
 

@@ -11,20 +11,23 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
+use super::first_words::Awaited;
 use super::holds::Holders;
 use super::pauses::Pauses;
 use super::radios::RadioReaders;
 use super::service::Service;
+use super::services::Services;
 use super::startup::Wiring;
 use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
     Answer, AttemptId, Config, Connectivity, CountsByStrategy, Finding, Now, Power, State, Status, StoreNews,
-    TaskChange, TaskNews, Transfer, World,
+    TaskChange, TaskNews, Transfer, World, Zone,
 };
 use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::power::PowerError;
+use crate::sense::zone::ZoneError;
 use crate::store::Store;
 
 /// The longest that a stop waits for attempts to be cut and ends to be written, and then for the bus to let us go.
@@ -61,6 +64,8 @@ pub(super) struct Daemon {
     pub(super) service: Service,
     pub(super) chronicle: Chronicle,
     pub(super) abandoned: AbandonedUploads,
+    pub(super) services: Services,
+    pub(super) awaited: Awaited,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -121,6 +126,7 @@ impl Daemon {
     /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
+        self.let_sleep();
         self.service.show(&self.status.borrow(), clock::now().moment);
         let thought = self.core.poll_timeout().into_iter().chain(self.links.poll_timeout()).min();
         let thought = thought.map(|(moment, wake)| (moment, wake.as_str()));
@@ -141,7 +147,11 @@ impl Daemon {
             Event::Networks(networks) => self.networks_sensed(networks, now),
             Event::Power(power) => self.power(power, now),
             Event::Probed { look, interface, finding } => self.probed(look, &interface, finding, now),
+            Event::Said(word) => self.said(word, now),
+            Event::ServicesGone(why) => self.services_gone(why, now),
             Event::Radios(radios) => self.radios(radios, now),
+            Event::Zone(zone) => self.zone(zone, now),
+            Event::Sent => self.count_sent(now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -158,6 +168,7 @@ impl Daemon {
             Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
                 let answered = matches!(answer, Answer::Results(_));
+                self.count_sent(now);
                 self.attempts.finished(attempt, &answer);
                 self.core.handle(Input::Finished { attempt, answer }, now);
                 if answered {
@@ -262,6 +273,21 @@ impl Daemon {
             }
         }
         self.world.power_read = now.moment;
+        self.judge_saving(now);
+    }
+
+    fn zone(&mut self, zone: Result<Zone, ZoneError>, now: Now) {
+        match zone {
+            Ok(zone) => {
+                info!("the time zone is {}", zone.name().unwrap_or("one without a name"));
+                self.world.failing.remove("zone");
+                self.world.zone = zone;
+            }
+            Err(error) => {
+                error!("{error}");
+                self.world.failing.insert("zone");
+            }
+        }
         self.core.handle(Input::World(self.world.clone()), now);
     }
 

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
@@ -13,29 +12,31 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::Event;
+use super::first_words::{Awaited, FirstWords};
 use super::holds::Holders;
 use super::pauses::{self, Pauses};
 use super::radios::RadioReaders;
 use super::run::{Daemon, Sources};
 use super::service::Service;
+use super::services::{self, Services};
 use super::signals::Signals;
+use super::spending;
 use super::surroundings::Surroundings;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
+use crate::model::{
+    BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World, Zone,
+};
 use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
-use crate::sense::{power, wifi};
+use crate::sense::{power, wifi, zone};
 use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
 const COMMANDS: usize = 64;
-
-/// How long the first reading of the radios may hold up everything else.
-const FIRST_RADIOS: Duration = Duration::from_secs(1);
 
 /// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
@@ -165,6 +166,8 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         changes,
     };
 
+    let ((services, orders), (awaited, first_words)) = (Services::new(), Awaited::new());
+    let zone = zone::read().inspect_err(|error| error!("{error}"));
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
     let mut daemon = Daemon {
@@ -177,6 +180,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         wiring,
         world: World {
             clock_unset: clock::is_unset(now.wall),
+            zone: zone.as_ref().ok().cloned().unwrap_or(Zone::UTC),
             power: Power::unknown(),
             power_read: now.moment,
             ..World::unknown()
@@ -191,6 +195,8 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         service,
         chronicle: Chronicle::default(),
         abandoned: AbandonedUploads::new(),
+        services,
+        awaited,
         unwritten: 0,
         unclaimed: 0,
     };
@@ -201,15 +207,23 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         Ports { store, commands: commander, status: shown, config: config_news, changes: changed, now: clock::now };
     let bus = Bus::serve(arguments.bus_address(), ports).await?;
     tokio::spawn(watch_addresses(addresses, inbox.clone()));
+    let zone_inbox = inbox.clone();
+    tokio::spawn(zone::watch(zone.ok(), move |zone| {
+        zone_inbox.send(Event::Zone(zone)).ok();
+    }));
     let power_inbox = inbox.clone();
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
+    }));
+    let word_inbox = inbox.clone();
+    tokio::spawn(services::listen(arguments.services_at(), orders, move |event| {
+        word_inbox.send(event).ok();
     }));
     let radio_inbox = inbox.clone();
     tokio::spawn(wifi::watch(radios_wanted, move |radios| {
         radio_inbox.send(Event::Radios(radios)).ok();
     }));
-    tokio::spawn(watch_links(target_news, rule_news, fact_news, inbox));
+    tokio::spawn(watch_links(first_words, target_news, rule_news, fact_news, inbox));
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
 
@@ -278,15 +292,15 @@ fn targets(backends: &Backends, addresses: &Addresses) -> Targets {
     backends.iter().map(|(name, backend)| (name.clone(), addresses.get(backend.peer()))).collect()
 }
 
-/// Nothing goes before it is known in which Wi-Fi networks the device is, since a rule may speak of them; unless that takes
-/// long.
+/// Nothing goes before those have spoken who know what a link costs; unless they take long.
 async fn watch_links(
+    first_words: FirstWords,
     targets: watch::Receiver<Targets>,
     rules: watch::Receiver<Vec<InterfaceRule>>,
-    mut facts: watch::Receiver<Facts>,
+    facts: watch::Receiver<Facts>,
     inbox: mpsc::UnboundedSender<Event>,
 ) {
-    let _late = tokio::time::timeout(FIRST_RADIOS, facts.changed()).await;
+    first_words.come().await;
     let news = move |networks| {
         inbox.send(Event::Networks(networks)).ok();
     };
@@ -309,6 +323,11 @@ impl Daemon {
         for (strategy, pause) in self.pauses.iter() {
             self.core.handle(Input::Control(Control::Pause(strategy.clone(), *pause)), now);
         }
+        let setting = self.store.setting(spending::SETTING).await.unwrap_or_else(|error| {
+            error!("reading what was spent of budgets: {error}");
+            None
+        });
+        self.core.handle(Input::Spent(spending::from_setting(&setting.unwrap_or_default())), now);
         self.core.handle(Input::World(self.world.clone()), now);
         self.core.handle(Input::Lanes(opening.news.lanes), now);
         self.core.handle(Input::TidyAt(opening.news.tidy_at.flatten()), now);

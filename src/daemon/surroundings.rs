@@ -38,15 +38,27 @@ impl Surroundings {
     }
 
     /// What bytes cost, by NetworkManager's word, is now this. Whether that makes a difference.
-    #[cfg_attr(not(test), expect(dead_code, reason = "NetworkManager is not asked yet"))]
     pub(super) fn metered(&mut self, metered: BTreeMap<String, Metered>) -> bool {
         replace(&mut self.metered, metered)
     }
 
     /// Which modems roam, by ModemManager's word, is now this. Whether that makes a difference.
-    #[cfg_attr(not(test), expect(dead_code, reason = "ModemManager is not asked yet"))]
     pub(super) fn roaming(&mut self, roaming: BTreeMap<String, bool>) -> bool {
         replace(&mut self.roaming, roaming)
+    }
+
+    /// NetworkManager is not understood: only what it said against sending still counts. Whether that makes a difference.
+    pub(super) fn metering_lost(&mut self) -> bool {
+        let costs = |metered: &Metered| match metered {
+            Metered::Yes | Metered::GuessYes => true,
+            Metered::Unknown | Metered::No | Metered::GuessNo => false,
+        };
+        retain(&mut self.metered, costs)
+    }
+
+    /// ModemManager is not understood: the same.
+    pub(super) fn roaming_lost(&mut self) -> bool {
+        retain(&mut self.roaming, |roams| *roams)
     }
 
     /// All of it.
@@ -76,6 +88,12 @@ fn replace<T: PartialEq>(known: &mut T, new: T) -> bool {
     let differs = *known != new;
     *known = new;
     differs
+}
+
+fn retain<T>(known: &mut BTreeMap<String, T>, counts: impl Fn(&T) -> bool) -> bool {
+    let before = known.len();
+    known.retain(|_, value| counts(value));
+    known.len() != before
 }
 
 #[cfg(test)]
@@ -110,5 +128,17 @@ mod tests {
         assert_eq!(network.strength, 70);
         assert!(surroundings.roaming(BTreeMap::new()));
         assert!(!surroundings.facts().contains_key("wwan0"));
+    }
+
+    #[test]
+    fn of_what_a_service_said_that_is_not_understood_the_bad_news_stays() {
+        let mut surroundings = Surroundings::default();
+        surroundings.metered([("a".to_owned(), Metered::Yes), ("b".to_owned(), Metered::No)].into());
+        surroundings.roaming([("a".to_owned(), false), ("b".to_owned(), true)].into());
+        assert!(surroundings.metering_lost() && surroundings.roaming_lost());
+        assert!(!surroundings.metering_lost() && !surroundings.roaming_lost());
+        let facts = surroundings.facts();
+        assert_eq!((facts["a"].metered, facts["a"].roaming), (Some(Metered::Yes), None));
+        assert_eq!((facts["b"].metered, facts["b"].roaming), (None, Some(true)));
     }
 }

@@ -114,8 +114,8 @@ pub struct BackendConfig {
 }
 
 impl BackendConfig {
-    /// Whether what answers has shown by TLS who it is, and nobody else reads what is sent.
-    pub fn is_secure(&self) -> bool {
+    /// Whether the server shows a certificate.
+    pub fn is_certified(&self) -> bool {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
     }
 

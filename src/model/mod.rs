@@ -10,7 +10,9 @@ mod moment;
 mod status;
 mod strategy;
 mod task;
+mod window;
 mod world;
+mod zone;
 
 pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
 pub use config::{
@@ -28,7 +30,9 @@ pub use task::{
     Claimed, Counts, CountsByStrategy, Enqueued, Failure, Filter, HistoryEntry, LaneSummary, NewTask, OnExisting, Page,
     Settlement, Standing, State, Task, TaskError, TaskResult, Uploaded,
 };
+pub use window::{Span, Window};
 pub use world::{
     Assume, Battery, Block, Connectivity, Facts, Finding, InterfaceFacts, LinkType, Metered, Network, Power, Radio,
     Reason, World,
 };
+pub use zone::{Day, Local, Zone};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BackendName, BatteryFloor, Moment, WallTime};
+use super::{BackendName, BatteryFloor, Moment, WallTime, Zone};
 
 macro_rules! words {
     ($(#[$doc:meta])* $Name:ident { $($(#[$vdoc:meta])* $Variant:ident = $word:literal,)+ }) => {
@@ -292,7 +292,7 @@ impl Power {
 pub struct World {
     /// The network by backend.
     pub networks: BTreeMap<BackendName, Network>,
-    /// How far the default route reaches by NetworkManager's word, where its check is on.
+    /// NetworkManager's word on how far the network reaches, where its check is switched on.
     pub connectivity: Option<Connectivity>,
     /// Power, until it is sensed: mains.
     pub power: Power,
@@ -300,6 +300,8 @@ pub struct World {
     pub power_read: Moment,
     /// The wall clock is older than this build, so dates mean nothing.
     pub clock_unset: bool,
+    /// Where the device is, as far as clocks are concerned.
+    pub zone: Zone,
     /// The device is going to sleep.
     pub suspending: bool,
     /// Senses that fail now, by name; a failing sense is never taken for good news.
@@ -315,6 +317,7 @@ impl World {
             power: Power::mains(),
             power_read: Moment::default(),
             clock_unset: false,
+            zone: Zone::UTC,
             suspending: false,
             failing: BTreeSet::new(),
         }
@@ -340,4 +343,6 @@ pub struct Assume {
     pub battery_percent: Option<f64>,
     /// Whether power-save mode is on (`power_save`).
     pub power_save: Option<bool>,
+    /// What the wall clock shows (`time`).
+    pub time: Option<WallTime>,
 }

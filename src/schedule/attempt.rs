@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backend::Role;
+use super::{Situation, blocked};
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Reason, Strategy,
-    TaskId, World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Now, Reason,
+    Strategy, TaskId, World,
 };
 
 /// A claim that the store has not answered yet.
@@ -30,6 +31,8 @@ pub(super) struct Attempt {
     pub(super) strategy: Strategy,
     pub(super) backend: BackendName,
     pub(super) conditions: Conditions,
+    /// Its backend shows a certificate.
+    pub(super) certified: bool,
     pub(super) role: Role,
     /// The tasks, each with the attempts counted before.
     pub(super) tasks: Vec<(TaskId, u32)>,
@@ -109,12 +112,13 @@ impl Attempt {
 
     /// What this world means for it. A link that went away is waited for during `grace`; what comes back as another
     /// link, or with another address, is not the same.
-    pub(super) fn fate_in(&self, world: &World, now: Moment, grace: Duration) -> Fate {
+    pub(super) fn fate_in(&self, world: &World, spent: u64, now: Now, grace: Duration) -> Fate {
         let network = world.networks.get(&self.backend).filter(|network| network.connected);
-        let missing: Vec<Reason> = super::blocked(&self.conditions, network, world);
+        let situation = Situation { network, world, now: now.wall, spent, certified: self.certified };
+        let missing: Vec<Reason> = blocked(&self.conditions, situation);
         match network {
             Some(network) if self.route.is_lost_in(network) => Fate::Ends(Cut::Link),
-            None if now >= self.away.unwrap_or(now) + grace => Fate::Ends(Cut::Link),
+            None if now.moment >= self.away.unwrap_or(now.moment) + grace => Fate::Ends(Cut::Link),
             None if missing.iter().all(|reason| *reason == Reason::Offline) => Fate::Waits,
             None => Fate::Ends(Cut::Condition),
             Some(_) if missing.is_empty() => Fate::GoesOn,

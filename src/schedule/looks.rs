@@ -51,7 +51,8 @@ impl Scheduler {
 
     /// Whether attempts at this backend wait for a look: a portal that answers by plain HTTP would be shown the credential.
     pub(super) fn must_ask(&self, backend: &BackendName) -> bool {
-        let shows = |name| self.config.backends.get(name).is_some_and(|at| !at.is_secure() && at.credential.is_some());
+        let shows =
+            |name| self.config.backends.get(name).is_some_and(|at| !at.is_certified() && at.credential.is_some());
         self.config.network.probe.is_some()
             && shows(backend)
             && self.exposed(backend).is_some_and(|network| self.reach.is_dark(backend, network))
@@ -106,7 +107,7 @@ impl Scheduler {
 
     /// Begins a look if something asks for one.
     pub(super) fn look_at_reach(&mut self, now: Now) {
-        if self.stopping || self.reach.look.is_some() || (self.is_settled() && !self.keeps_answers()) {
+        if self.ends() || self.reach.look.is_some() || (self.is_settled() && !self.keeps_answers()) {
             return;
         }
         if self.config.network.probe.is_none() {
@@ -183,7 +184,7 @@ impl Scheduler {
         let network = self.network_of(&attempt.backend).filter(|network| !attempt.route.is_lost_in(network));
         let exposed = network.filter(|network| !is_near(&self.config, &attempt.backend, network));
         let way = exposed.and_then(|network| Some((network, self.reach.way(network)?)));
-        let ended = self.stopping || attempt.cut.is_some() || network.is_none();
+        let ended = self.ends() || attempt.cut.is_some() || network.is_none();
         let credit = match way {
             // Nobody will ever know, and what is lost is one answer.
             _ if ended && probe => Credit::Denied,
@@ -215,6 +216,11 @@ impl Scheduler {
         let probe = self.config.network.probe.is_some();
         let clear = |way: &reach::Way| way.verdict.as_ref().map_or(!probe, |verdict| !verdict.hinders());
         self.reach.ways.iter().all(clear)
+    }
+
+    /// Whether the daemon stops or the device goes to sleep: nobody waits for a look.
+    fn ends(&self) -> bool {
+        self.stopping || self.sleep_since.is_some()
     }
 
     fn keeps_answers(&self) -> bool {
@@ -268,7 +274,7 @@ impl Scheduler {
     fn wanting_of(&self, id: LaneId, now: Now) -> Option<Wanting> {
         let lane = self.lanes.get(&id)?;
         let (ready, policy) = (lane.ready_at(now)?, self.policy_of(id)?);
-        let missing = self.hindrances(&lane.strategy, &lane.overrides);
+        let missing = self.hindrances(&lane.strategy, &lane.overrides, now);
         let only = missing.iter().all(|reason| matches!(reason, Reason::NoInternet | Reason::CaptivePortal));
         let way = self.exposed(policy.backend).and_then(|network| self.reach.at(network))?;
         let from = ready.max(self.admission(policy.backend)?);
@@ -290,7 +296,7 @@ impl Scheduler {
     }
 
     fn is_secure(&self, backend: &BackendName) -> bool {
-        self.config.backends.get(backend).is_some_and(|at| at.is_secure())
+        self.config.backends.get(backend).is_some_and(|at| at.is_certified())
     }
 }
 

@@ -5,11 +5,13 @@ mod attempt;
 mod backend;
 mod backoff;
 mod blocked;
+mod budget;
 mod charge;
 mod choose;
 mod deadline;
 mod explain;
 mod hold;
+mod hours;
 mod lane;
 mod links;
 mod looks;
@@ -19,16 +21,19 @@ mod policy;
 mod reach;
 mod scheduler;
 mod settle;
+mod sleep;
 mod status;
 #[cfg(test)]
 mod tests;
 mod unsettled;
 
 pub use backoff::full_jitter;
-pub use blocked::blocked;
+pub use blocked::{Situation, blocked};
+pub use budget::Spending;
 pub use links::Links;
 pub use scheduler::Scheduler;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
@@ -68,6 +73,17 @@ pub enum Input {
     },
     /// The store could not write these settlements.
     Unsettled(Vec<(TaskId, Settlement)>),
+    /// So many bytes left for a strategy's attempts at this backend.
+    Sent {
+        /// The strategy.
+        strategy: StrategyName,
+        /// The backend.
+        backend: BackendName,
+        /// Bytes on the wire.
+        bytes: u64,
+    },
+    /// What is kept of earlier days' and this day's metered bytes.
+    Spent(BTreeMap<StrategyName, Spending>),
     /// A running task was cancelled.
     Withdrawn(TaskId),
     /// Somebody decided something.
@@ -146,6 +162,8 @@ pub enum Effect {
         /// By way of which interface.
         interface: String,
     },
+    /// Keep what was spent: it must outlast the daemon.
+    KeepSpent(BTreeMap<StrategyName, Spending>),
     /// The time of a hold is over: whoever has it is told.
     HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
@@ -171,10 +189,16 @@ pub enum Wake {
     LinkGrace,
     /// A link that flapped has stayed for long enough to count again.
     LinkSettles,
+    /// What runs is cut, so that the device can sleep.
+    SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// It is looked again how far the network reaches, since something waits for that.
     ReachProbe,
+    /// A strategy's hours begin or end.
+    Window,
+    /// A new day brings a new budget of metered bytes.
+    BudgetDay,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -191,8 +215,11 @@ impl Wake {
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
             Self::LinkSettles => "link-settles",
+            Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
             Self::ReachProbe => "reach-probe",
+            Self::Window => "window",
+            Self::BudgetDay => "budget-day",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

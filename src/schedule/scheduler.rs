@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Claim, Fate, Kept, Route, counted};
 use super::backend::Backend;
 use super::backoff;
+use super::budget::Budgets;
 use super::choose::{Candidate, choose};
 use super::hold::Holds;
 use super::lane::{Lane, News};
@@ -40,9 +41,12 @@ pub struct Scheduler {
     pub(super) pauses: Pauses,
     pub(super) holds: Holds,
     pub(super) reach: Reach,
+    pub(super) budgets: Budgets,
     pub(super) stopping: bool,
     /// Since when a reading of power is under way.
     pub(super) reading_power: Option<Moment>,
+    /// Since when sleep has been near, while it is.
+    pub(super) sleep_since: Option<Moment>,
     pub(super) tidy_at: Option<WallTime>,
     pub(super) unsettled: Unsettled,
     pub(super) wake: Option<(Moment, Wake)>,
@@ -70,8 +74,10 @@ impl Scheduler {
             pauses: Pauses::default(),
             holds: Holds::default(),
             reach: Reach::default(),
+            budgets: Budgets::default(),
             stopping: false,
             reading_power: None,
+            sleep_since: None,
             tidy_at: None,
             unsettled: Unsettled::default(),
             wake: None,
@@ -87,6 +93,7 @@ impl Scheduler {
     /// Takes what happened. When the wall clock has jumped, hand in [`Input::Woken`] for its deadlines to move along.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.pauses.expire(now.wall);
+        self.look_at_the_date(now);
         match input {
             Input::Lanes(lanes) => self.lanes_changed(lanes, now),
             Input::TidyAt(at) => self.tidy_at = at,
@@ -94,12 +101,15 @@ impl Scheduler {
             Input::Claimed { attempt, tasks } => self.claimed(attempt, tasks, now),
             Input::Finished { attempt, answer } => self.finished(attempt, answer, now),
             Input::Probed { look, finding } => self.probed(look, finding, now),
+            Input::Sent { strategy, backend, bytes } => self.sent(strategy, &backend, bytes, now),
+            Input::Spent(spent) => self.budgets.restore(spent),
             Input::Unsettled(settlements) => self.unsettled.keep(settlements, now),
             Input::Withdrawn(task) => self.withdrawn(task),
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
         }
         self.effects.extend(self.holds.expire(now.moment).into_iter().map(Effect::HoldEnds));
+        self.look_at_the_date(now);
         self.grant_tries(now);
         self.judge_attempts(now);
         self.judge_kept(now);
@@ -175,6 +185,7 @@ impl Scheduler {
             }
         }
         self.reach.follow(&world, now);
+        self.look_at_sleep(&world, now);
         self.world = Some(world);
         self.see_reach();
     }
@@ -274,6 +285,7 @@ impl Scheduler {
             strategy: policy.strategy.clone(),
             backend: policy.backend.clone(),
             conditions: policy.strategy.conditions.with(policy.overrides),
+            certified: policy.certified,
             role: policy.role,
             tasks: counted(&tasks),
             withdrawn: BTreeSet::new(),
@@ -333,6 +345,7 @@ impl Scheduler {
             .zip(&attempt.tasks)
             .map(|((task, decision), (_, attempts))| (task, self.settlement(decision, *attempts, &attempt, now)))
             .collect();
+        self.effects.extend(self.budgets.unkept().map(Effect::KeepSpent));
         self.effects.push_back(Effect::Settle(settled));
     }
 
@@ -360,12 +373,16 @@ impl Scheduler {
 
     /// Ends attempts that cannot go on in this world, and notes which of them wait for their link or are to go no further.
     fn judge_attempts(&mut self, now: Now) {
-        let grace = self.config.network.link_grace;
+        let (grace, must_sleep) = (self.config.network.link_grace, self.must_sleep(now));
         let run = |attempt: &Attempt| attempt.cut.is_none() && attempt.kept.is_none();
         for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| run(attempt)) {
             let fate = match &self.world {
                 _ if self.stopping => Fate::Ends(Cut::Shutdown),
-                Some(world) => attempt.fate_in(world, now.moment, grace),
+                Some(_) if must_sleep => Fate::Ends(Cut::Condition),
+                Some(world) => {
+                    let spent = self.budgets.spent(&attempt.strategy.name);
+                    attempt.fate_in(world, spent, now, grace)
+                }
                 None => Fate::GoesOn,
             };
             match fate {
@@ -412,7 +429,7 @@ impl Scheduler {
     fn look(&mut self, now: Now) {
         let mut seen: Vec<(LaneId, Vec<Reason>, bool)> = Vec::with_capacity(self.lanes.len());
         for (id, lane) in &self.lanes {
-            let hindrances = self.hindrances(&lane.strategy, &lane.overrides);
+            let hindrances = self.hindrances(&lane.strategy, &lane.overrides, now);
             let ill = self.backend_of(&lane.strategy).is_some_and(|(_, backend)| backend.illness().is_some());
             let free = hindrances.is_empty() && !ill;
             seen.push((*id, hindrances, free));

@@ -5,5 +5,7 @@ pub mod link;
 mod netlink;
 pub mod power;
 pub mod reach;
+pub mod services;
 mod uevent;
 pub mod wifi;
+pub mod zone;

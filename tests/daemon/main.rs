@@ -3,6 +3,7 @@
 mod all_output;
 #[path = "../common/bus.rs"]
 mod bus;
+mod conditions;
 mod configuration;
 mod ctl;
 mod damage;

@@ -243,6 +243,7 @@ impl<'a> Daemon<'a> {
             | Effect::LinkBack { .. }
             | Effect::ReadPower
             | Effect::Probe { .. }
+            | Effect::KeepSpent(_)
             | Effect::HoldEnds(_)
             | Effect::Announce => {}
         }

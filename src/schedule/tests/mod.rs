@@ -1,6 +1,7 @@
 //! Tests of the core as a whole: an in-memory store in place of SQLite, and a clock that tests move by hand.
 
 mod charge;
+mod dates;
 mod files;
 mod hotel;
 mod outages;
@@ -11,4 +12,5 @@ mod reference;
 mod rig;
 mod rules;
 mod shown;
+mod sleep;
 mod twins;

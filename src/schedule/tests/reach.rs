@@ -325,6 +325,10 @@ fn an_attempt_in_doubt_can_be_ended_in_every_way() {
         assert!(matches!(rig.log.settled[..], [(_, Settlement::Release { .. })]));
     }
 
+    let (mut rig, id) = in_doubt();
+    rig.feed(Input::World(World { suspending: true, ..world(&sensed(wifi())) }));
+    assert_eq!((rig.store.get(id).row, rig.core.poll_timeout()), (Row::Pending, None), "the device goes to sleep");
+
     let (mut rig, _) = in_doubt();
     rig.feed(Input::Control(Control::Configure(Arc::new(blind()))));
     assert_eq!(illness(&rig, "other"), Some(Reason::BackendDown), "nobody can tell any more");

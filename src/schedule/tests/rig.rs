@@ -9,9 +9,9 @@ use crate::model::{
     Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
     Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary,
     Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
-    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
+    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
 };
-use crate::schedule::{Effect, Input, Scheduler};
+use crate::schedule::{Effect, Input, Scheduler, Spending};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,8 +57,11 @@ pub(super) fn config() -> Config {
             charging: false,
             min_battery: BatteryFloor::default(),
             heed_power_save: priority > 1,
+            window: Window::default(),
+            metered_budget: None,
         },
         max_wait,
+        max_rate: None,
     };
     let strategies = [
         policy("metadata", Kind::Json, 1, 50, 5, 2.0, NetworkNeed::Any, None),
@@ -305,6 +308,7 @@ pub(super) struct Log {
     pub(super) readings: usize,
     /// Looks by their numbers, each with the interface by way of which it goes.
     pub(super) looks: Vec<(u64, String)>,
+    pub(super) kept: Vec<BTreeMap<StrategyName, Spending>>,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -375,6 +379,7 @@ impl Rig {
                 self.core.handle(Input::World(world), self.now);
             }
             Effect::Probe { look, interface } => self.log.looks.push((look, interface)),
+            Effect::KeepSpent(spent) => self.log.kept.push(spent),
             Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,
             Effect::Announce => self.log.announced += 1,
