@@ -47,6 +47,18 @@ pub(super) fn proxy_url(text: &str) -> Result<Option<String>, String> {
     Ok(Some(text.to_owned()))
 }
 
+/// The URL of the reachability probe; empty for none.
+pub(super) fn probe_url(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() { Ok(None) } else { backend_url(text).map(Some) }
+}
+
+/// What that URL answers with: text without the white space around it.
+pub(super) fn probe_body(text: &str) -> Result<String, String> {
+    const LIMIT: usize = 4096;
+    let text = text.trim();
+    if text.len() > LIMIT { Err(format!("longer than {LIMIT} bytes")) } else { Ok(text.to_owned()) }
+}
+
 /// An absolute URL with nothing in it that is secret or that no server sees. A refused one is not repeated: it may hold a
 /// password.
 fn bare_url(text: &str) -> Result<Url, String> {

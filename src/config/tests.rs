@@ -198,6 +198,16 @@ fn admins_are_users_and_groups_by_name_or_number() {
 }
 
 #[test]
+fn a_probe_is_a_url_and_what_it_answers() {
+    let probe = |text: &str| good(&format!("[network]\n{text}")).network.probe;
+    assert_eq!((probe(""), probe("probe_url = ''"), probe("probe_status = 200")), (None, None, None));
+    let shipped = probe("probe_url = 'http://probe.example/?key=secret'").unwrap();
+    assert_eq!((shipped.status, shipped.body.as_str(), shipped.shown()), (204, "", "http://probe.example/"));
+    let own = probe("probe_url = 'https://h/'\nprobe_status = 200\nprobe_body = ' success '").unwrap();
+    assert_eq!((own.status, own.body.as_str()), (200, "success"));
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_line_key_and_words() {
     let table = [
         (
@@ -313,6 +323,8 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
             "[[network.interface]]\ntype = 'wifi'",
             "f.toml:1: network.interface[0].match: a rule needs one, such as \"wwan*\", or ssid",
         ),
+        ("[network]\nprobe_url = 'ftp://h/'", "f.toml:2: network.probe_url: \"ftp\" is neither http nor https"),
+        ("[network]\nprobe_status = 99", "f.toml:2: network.probe_status: 99 is not from 200 to 599"),
         (
             "[[network.interface]]\nmatch = 'a'\ntype = 'none'",
             "f.toml:3: network.interface[0].type: \"none\" is none of wifi, ethernet, cellular, other",

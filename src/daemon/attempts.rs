@@ -11,8 +11,7 @@ use super::event::Event;
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
 use crate::http::Meter;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Cut, Owner, State, Strategy, StrategyName, TaskChange, TaskId,
-    TaskProgress, Transfer,
+    Answer, AttemptId, BackendName, Claimed, Cut, Owner, Strategy, StrategyName, TaskId, TaskProgress, Transfer,
 };
 use crate::store::Store;
 
@@ -162,13 +161,6 @@ impl Attempts {
         let Some(Running { strategy, backend, .. }) = self.running.remove(&attempt) else { return };
         let (attempt, gist) = (attempt.0, gist(answer));
         debug!(attempt, %strategy, %backend, reason = gist, "attempt {attempt} of {strategy} at {backend}: {gist}");
-    }
-
-    /// Whether this change takes a task away from an attempt.
-    pub(super) fn withdraws(&self, change: &TaskChange) -> bool {
-        change.state == State::Cancelled
-            && change.from == Some(State::Running)
-            && self.running.values().any(|running| running.tasks.contains(&change.id))
     }
 }
 

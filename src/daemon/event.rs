@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::bus::Command;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer, Zone,
+    Answer, AttemptId, BackendName, Claimed, Finding, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+    Zone,
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
@@ -22,6 +23,15 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// It was looked how far the network reaches.
+    Probed {
+        /// The look's number.
+        look: u64,
+        /// By way of which interface.
+        interface: String,
+        /// What came.
+        finding: Finding,
+    },
     /// A service of the machine says this now.
     Said(Word),
     /// The bus of those services is not there, or no longer.

@@ -8,7 +8,7 @@ use super::event::Event;
 use super::run::Daemon;
 use crate::model::{Answer, AttemptId, BackendName, Claimed, Cut, LaneId, Now, Settlement, StrategyName, TaskId};
 use crate::schedule::{Effect, Input};
-use crate::sense::clock;
+use crate::sense::{clock, reach};
 
 impl Daemon {
     /// Performs all that the core wants now.
@@ -27,12 +27,23 @@ impl Daemon {
             Effect::AtChunk { attempt, then } => self.attempts.cue(attempt, |cue| cue.at_chunk = then),
             Effect::LinkBack { attempt } => self.attempts.cue(attempt, |cue| cue.link_ups += 1),
             Effect::ReadPower => self.wiring.read_power(),
+            Effect::Probe { look, interface } => self.probe(look, interface),
             Effect::KeepSpent(spent) => self.keep_spent(&spent),
             Effect::HoldEnds(id) => self.end_hold(id),
             Effect::Settle(settlements) => self.settle(settlements, now),
             Effect::Tidy => self.tidy(now),
             Effect::Announce => self.publish(now),
         }
+    }
+
+    fn probe(&self, look: u64, interface: String) {
+        // Only a reload between the look's beginning and now can take it away: nobody waits for it then.
+        let Some(probe) = self.config.network.probe.clone() else { return };
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let finding = reach::probe(&probe, &interface).await;
+            inbox.send(Event::Probed { look, interface, finding }).ok();
+        });
     }
 
     fn start(

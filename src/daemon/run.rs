@@ -21,8 +21,8 @@ use super::startup::Wiring;
 use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, Config, CountsByStrategy, Now, Power, State, Status, StoreNews, TaskChange, TaskNews, Transfer,
-    World, Zone,
+    Answer, AttemptId, Config, Connectivity, CountsByStrategy, Finding, Now, Power, State, Status, StoreNews,
+    TaskChange, TaskNews, Transfer, World, Zone,
 };
 use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
@@ -146,6 +146,7 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks_sensed(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Probed { look, interface, finding } => self.probed(look, &interface, finding, now),
             Event::Said(word) => self.said(word, now),
             Event::ServicesGone(why) => self.services_gone(why, now),
             Event::Radios(radios) => self.radios(radios, now),
@@ -222,7 +223,8 @@ impl Daemon {
             if change.state == State::Failed {
                 self.chronicle.failed(&change, now.moment);
             }
-            if self.attempts.withdraws(&change) {
+            // Also of an attempt that has ended and is not judged yet.
+            if change.state == State::Cancelled && change.from == Some(State::Running) {
                 self.core.handle(Input::Withdrawn(change.id), now);
             }
             self.wiring.tell(TaskNews::Changed(change));
@@ -239,6 +241,19 @@ impl Daemon {
             self.wiring.tell(TaskNews::Progress(progress));
             self.publish(now);
         }
+    }
+
+    fn probed(&mut self, look: u64, interface: &str, finding: Finding, now: Now) {
+        let Finding { connectivity, words } = &finding;
+        debug!("the network on {interface} reaches so far: {connectivity} ({words})");
+        if *connectivity != Connectivity::Full {
+            // A portal may be at their other end.
+            self.wiring.forget_connections();
+        }
+        self.core.handle(Input::Probed { look, finding }, now);
+        // Their names may lead elsewhere, by another way: nobody would ever know, since no attempt asks the resolver.
+        self.wiring.look_up(|backend| !self.core.reaches(backend));
+        self.tell_abandoned();
     }
 
     fn power(&mut self, power: Result<Power, PowerError>, now: Now) {

@@ -79,6 +79,14 @@ impl Wiring {
         self.backends.values().for_each(|backend| backend.forget_connections());
     }
 
+    /// Resolves the names of some backends anew.
+    pub(super) fn look_up(&self, wanted: impl Fn(&BackendName) -> bool) {
+        for (_, backend) in self.backends.iter().filter(|(name, _)| wanted(name)) {
+            let (backend, addresses) = (Arc::clone(backend), self.addresses.clone());
+            tokio::spawn(async move { addresses.look_up(backend.peer()).await });
+        }
+    }
+
     /// Tells the bus what became of a task.
     pub(super) fn tell(&self, change: TaskNews) {
         // The bus face ends only with the daemon.

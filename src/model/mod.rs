@@ -17,7 +17,7 @@ mod zone;
 pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
 pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
-    NetworkConfig, Quotas, StoreConfig,
+    NetworkConfig, ProbeConfig, Quotas, StoreConfig,
 };
 pub use event::{Abandoned, StoreNews, TaskChange, TaskNews, TaskProgress};
 pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer};
@@ -32,7 +32,7 @@ pub use task::{
 };
 pub use window::{Span, Window};
 pub use world::{
-    Assume, Battery, Block, Connectivity, Facts, InterfaceFacts, LinkType, Metered, Network, Power, Radio, Reason,
-    World,
+    Assume, Battery, Block, Connectivity, Facts, Finding, InterfaceFacts, LinkType, Metered, Network, Power, Radio,
+    Reason, World,
 };
 pub use zone::{Day, Local, Zone};

@@ -160,7 +160,7 @@ pub struct Network {
     pub carrier: String,
     /// The server is a neighbour on the link, behind no gateway: whether the internet is reached says nothing of it.
     pub direct: bool,
-    /// How far it reaches.
+    /// How far it reaches. A link's sense does not know.
     pub connectivity: Connectivity,
     /// Whether bytes cost money.
     pub metered: Metered,
@@ -219,6 +219,15 @@ pub struct Radio {
     pub strength: u32,
     /// Frequency in MHz, 0 if unknown.
     pub frequency: u32,
+}
+
+/// What a look at the URL that tells how far the network reaches has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `full`, `portal` or `limited`.
+    pub connectivity: Connectivity,
+    /// What came, as the end of a sentence.
+    pub words: String,
 }
 
 /// The device's power.

@@ -46,6 +46,16 @@ pub(super) struct Attempt {
     pub(super) away: Option<Moment>,
     /// What it was last told to do at its next chunk.
     pub(super) at_chunk: AtChunk,
+    /// It has ended with an answer that may be another's than the backend's.
+    pub(super) kept: Option<Kept>,
+}
+
+/// An answer that is not judged yet.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) answer: Answer,
+    /// When it came.
+    pub(super) since: Moment,
 }
 
 /// What a world means for an attempt that runs.
@@ -72,6 +82,10 @@ pub(super) struct Route {
 impl Route {
     pub(super) fn of(network: &Network) -> Self {
         Self { interface: network.interface.clone(), subnet: network.subnet.clone() }
+    }
+
+    pub(super) fn interface(&self) -> &str {
+        &self.interface
     }
 
     /// Whether connections made over this route cannot go on over `now`: another interface, or another address on it.

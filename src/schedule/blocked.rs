@@ -45,18 +45,22 @@ fn missing_of_dates(conditions: &Conditions, situation: Situation<'_>) -> impl I
 }
 
 fn missing_of_network(conditions: &Conditions, network: &Network) -> Vec<Reason> {
-    let reach = match network.connectivity {
-        Connectivity::Unknown | Connectivity::Full => None,
-        Connectivity::None | Connectivity::Limited => Some(Reason::NoInternet),
-        Connectivity::Portal => Some(Reason::CaptivePortal),
-    };
     let link = match conditions.network {
         NetworkNeed::Any => None,
         NetworkNeed::Unmetered => (!is_unmetered(network)).then_some(Reason::Metered),
         NetworkNeed::Wifi => (!is_wifi(network)).then_some(Reason::NotWifi),
     };
     let roaming = (network.roaming && !conditions.roaming).then_some(Reason::Roaming);
-    [reach, link, roaming].into_iter().flatten().collect()
+    [reach(network), link, roaming].into_iter().flatten().collect()
+}
+
+/// What is missing where the network does not reach the server. A server on the link itself needs no internet.
+pub(super) fn reach(network: &Network) -> Option<Reason> {
+    match network.connectivity {
+        Connectivity::Unknown | Connectivity::Full => None,
+        Connectivity::None | Connectivity::Limited => (!network.direct).then_some(Reason::NoInternet),
+        Connectivity::Portal => Some(Reason::CaptivePortal),
+    }
 }
 
 fn missing_of_power(conditions: &Conditions, power: &Power) -> Vec<Reason> {

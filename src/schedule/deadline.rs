@@ -22,6 +22,7 @@ impl Scheduler {
             .chain(dates)
             .chain(self.charge_wake(now))
             .chain(sleep)
+            .chain(self.reach_wake(now))
             .chain(away)
             .chain(pause)
             .chain(hold)
@@ -34,7 +35,7 @@ impl Scheduler {
     fn wake_of(&self, id: LaneId, now: Now) -> Option<(Moment, Wake)> {
         let lane = self.lanes.get(&id).filter(|lane| lane.hindrances.is_empty())?;
         let policy = self.policy_of(id).filter(|policy| self.has_slot(id, policy.strategy.kind))?;
-        let ready = lane.ready_at(now)?;
+        let ready = lane.ready_at(now).filter(|_| !self.must_ask(policy.backend))?;
         let admitted = self.admission(policy.backend)?;
         let wake = if admitted > ready { (admitted, Wake::BackendProbe) } else { (ready, Wake::TaskDue) };
         (wake.0 > now.moment).then_some(wake)

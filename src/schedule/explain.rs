@@ -33,6 +33,9 @@ impl Scheduler {
         }
         rows.extend(self.hindrance_rows(task, assume, now));
         rows.extend(self.illness_row(&task.strategy, now));
+        if rows.is_empty() && assume.connectivity.is_none() {
+            rows.extend(self.asking_row(&task.strategy));
+        }
         if rows.is_empty() {
             rows.extend(self.concurrency(task));
         }
@@ -96,6 +99,7 @@ impl Scheduler {
             self.tell_clock(&mut row, &task.strategy, backend);
         } else if is_of_network(reason) {
             tell_network(&mut row, backend, world);
+            self.tell_reach(&mut row, backend, now);
         } else {
             self.tell_power(&mut row, task, world);
         }
@@ -141,6 +145,42 @@ impl Scheduler {
             Some(None) => format!("strategy.{strategy}.backend names a backend in the config, and it is reloaded"),
             Some(Some(backend)) => format!("the config gets a section [backend.{backend}] and is reloaded"),
         };
+    }
+
+    /// How it is known how far the network reaches, and when that is looked at again.
+    fn tell_reach(&self, row: &mut Block, backend: Option<&BackendName>, now: Now) {
+        let Some((name, network)) = backend.and_then(|name| Some((name, self.exposed(name)?))) else { return };
+        if !matches!(row.reason, Reason::NoInternet | Reason::CaptivePortal) {
+            return;
+        }
+        if let Some(probe) = &self.config.network.probe {
+            row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
+        }
+        if row.reason == Reason::CaptivePortal {
+            row.clears = match (network.ssid.as_str(), network.interface.as_str()) {
+                ("", interface) => format!("somebody signs in at the portal of the network on {interface}"),
+                (ssid, _) => format!("somebody signs in at the portal of the Wi-Fi network {ssid}"),
+            };
+        }
+        if let Some(verdict) = self.reach.way(network).and_then(|way| way.verdict.as_ref()) {
+            row.detail.insert("found".to_owned(), verdict.words.clone());
+            if let Some(again) = self.looks_again(name, now) {
+                row.detail.insert("until".to_owned(), now.wall_of(again).as_micros().to_string());
+                let left = span(again.saturating_since(now.moment));
+                row.clears = format!("{}; looked at again in {left}", row.clears);
+            }
+        }
+    }
+
+    /// A look that must tell whether there is a portal before a credential goes by plain HTTP.
+    fn asking_row(&self, strategy: &StrategyName) -> Option<Block> {
+        let (name, _) = self.backend_of(strategy).filter(|(name, _)| self.must_ask(name))?;
+        let mut row = row(Reason::NoInternet, WallTime::default());
+        row.clears = "the probe has answered".to_owned();
+        tell_network(&mut row, Some(name), self.world.as_ref()?);
+        let probe = self.config.network.probe.as_ref()?;
+        row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
+        Some(row)
     }
 
     fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {

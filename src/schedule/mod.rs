@@ -14,9 +14,11 @@ mod hold;
 mod hours;
 mod lane;
 mod links;
+mod looks;
 mod outcome;
 mod pause;
 mod policy;
+mod reach;
 mod scheduler;
 mod settle;
 mod sleep;
@@ -35,7 +37,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Hold, HoldId, LaneId, LaneSummary, Pause,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Finding, Hold, HoldId, LaneId, LaneSummary, Pause,
     Settlement, StrategyName, TaskId, WallTime, World,
 };
 
@@ -61,6 +63,13 @@ pub enum Input {
         attempt: AttemptId,
         /// The answer.
         answer: Answer,
+    },
+    /// What an [`Effect::Probe`] found.
+    Probed {
+        /// Its number.
+        look: u64,
+        /// What came.
+        finding: Finding,
     },
     /// The store could not write these settlements.
     Unsettled(Vec<(TaskId, Settlement)>),
@@ -146,6 +155,13 @@ pub enum Effect {
     },
     /// Read the device's power anew; answered by [`Input::World`].
     ReadPower,
+    /// Look how far the network reaches; answered by [`Input::Probed`].
+    Probe {
+        /// The number of the look.
+        look: u64,
+        /// By way of which interface.
+        interface: String,
+    },
     /// Keep what was spent: it must outlast the daemon.
     KeepSpent(BTreeMap<StrategyName, Spending>),
     /// The time of a hold is over: whoever has it is told.
@@ -177,6 +193,8 @@ pub enum Wake {
     SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
+    /// It is looked again how far the network reaches, since something waits for that.
+    ReachProbe,
     /// A strategy's hours begin or end.
     Window,
     /// A new day brings a new budget of metered bytes.
@@ -199,6 +217,7 @@ impl Wake {
             Self::LinkSettles => "link-settles",
             Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
+            Self::ReachProbe => "reach-probe",
             Self::Window => "window",
             Self::BudgetDay => "budget-day",
             Self::Tidy => "tidy",

@@ -29,6 +29,7 @@ impl Scheduler {
         !self.stopping
             && self.hindrances(&lane.strategy, &lane.overrides, now).is_empty()
             && self.has_slot(id, policy.strategy.kind)
+            && !self.must_ask(policy.backend)
             && self.admission(policy.backend).is_some_and(|from| from <= now.moment)
     }
 

@@ -21,6 +21,7 @@ mod notify;
 mod outcomes;
 mod pause;
 mod policy;
+mod portal;
 mod power;
 mod rest;
 mod routes;

@@ -12,10 +12,14 @@ pub(super) fn because(reason: Reason, detail: &Map<String, Value>) -> String {
     let server = says("backend").map_or_else(|| "the server".to_owned(), |name| format!("server {name}"));
     let link = link(says("type"), says("interface"), says("ssid"));
     let failed = says("error").map(|error| format!(": {error}")).unwrap_or_default();
+    let found = says("found").map(|found| format!(": {found}")).unwrap_or_default();
     match reason {
         Reason::Offline => format!("the device has no route to {server}"),
-        Reason::NoInternet => format!("{link} does not reach the internet"),
-        Reason::CaptivePortal => format!("on {link} a captive portal stands in the way"),
+        Reason::NoInternet if says("connectivity").as_deref() == Some("unknown") => {
+            format!("it is being found out whether {link} reaches the internet")
+        }
+        Reason::NoInternet => format!("{link} does not reach the internet{found}"),
+        Reason::CaptivePortal => format!("on {link} a captive portal stands in the way{found}"),
         Reason::Metered => format!("{link} is metered"),
         Reason::Roaming => format!("{link} is roaming"),
         Reason::NotWifi => format!("{link} is neither wifi nor ethernet"),

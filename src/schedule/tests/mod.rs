@@ -3,9 +3,11 @@
 mod charge;
 mod dates;
 mod files;
+mod hotel;
 mod outages;
 mod outcomes;
 mod races;
+mod reach;
 mod reference;
 mod rig;
 mod rules;

@@ -187,7 +187,12 @@ impl Race {
             Effect::AtChunk { attempt, .. } | Effect::LinkBack { attempt } => {
                 assert!(self.running.contains_key(&attempt), "{attempt:?} does not run");
             }
-            Effect::ReadPower | Effect::KeepSpent(_) | Effect::HoldEnds(_) | Effect::Tidy | Effect::Announce => {}
+            Effect::ReadPower
+            | Effect::Probe { .. }
+            | Effect::KeepSpent(_)
+            | Effect::HoldEnds(_)
+            | Effect::Tidy
+            | Effect::Announce => {}
         }
     }
 

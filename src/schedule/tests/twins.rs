@@ -270,6 +270,7 @@ impl Twins {
             Wake::PauseEnds
             | Wake::HoldEnds
             | Wake::ReadPower
+            | Wake::ReachProbe
             | Wake::LinkGrace
             | Wake::SleepLimit
             | Wake::Tidy
