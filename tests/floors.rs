@@ -16,6 +16,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("daemon", 3),
     ("ctl", 4),
     ("demo", 4),
+    ("sim", 4),
     ("bin", 4),
 ];
 
