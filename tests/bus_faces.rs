@@ -22,12 +22,12 @@ use calls::{
     Dict, MANAGER, NAME, Options, ROOT, TASKS, call, call_at, call_driver, enqueue, next, number, options, refused,
     signal, strings, text,
 };
-use faces::Faces;
+use faces::{Faces, SILENT, STRENGTH};
 use ferryd::bus::{Bus, BusAddress, BusError};
 use ferryd::model::{Kind, ManagerState, StrategyName};
 use futures_core::Stream;
 use zbus::message::{Message, Type};
-use zbus::{Connection, MessageStream};
+use zbus::{Connection, MessageStream, OwnedVariant};
 
 /// The facts of an introspection document, one a line: `interface/member kind signature…`.
 fn facts(xml: &str, interface: &str) -> Vec<String> {
@@ -349,4 +349,49 @@ async fn closing_answers_what_was_begun() {
     assert!(stored > taken, "{taken} were told that they are stored, {stored} are (one of them before)");
     let (name, _) = call(&client, TASKS, "Get", &"x").await.expect_err("gone");
     assert!(name.ends_with("ServiceUnknown") || name.ends_with("NameHasNoOwner"), "{name}");
+}
+
+/// A property of the interface Network.
+async fn of_network(client: &Connection, name: &str) -> OwnedVariant {
+    let of = ("org.ferryd.Ferry1.Network", name);
+    let reply = call(client, "org.freedesktop.DBus.Properties", "Get", &of).await.expect("a value");
+    reply.body().deserialize().expect("a variant")
+}
+
+fn enter_wifi(faces: &Faces, ssid: &str) {
+    faces.status.send_modify(|status| {
+        let network = &mut Arc::make_mut(status).network;
+        (network.ssid, network.frequency, network.strength) = (ssid.to_owned(), 5180, 7);
+    });
+}
+
+#[tokio::test]
+async fn the_strength_of_a_signal_is_read_for_who_looks() {
+    let faces = Faces::serve();
+    let client = faces.client().await;
+    assert_eq!(of_network(&client, "Strength").await, OwnedVariant::from(0_u32));
+    enter_wifi(&faces, "Home");
+    of_network(&client, "Ssid").await;
+    assert!(faces.commands.lock().expect("no panic").is_empty(), "no Wi-Fi, or nothing that needs it");
+    assert_eq!(of_network(&client, "Strength").await, OwnedVariant::from(STRENGTH));
+    enter_wifi(&faces, "Home");
+    let all = call(&client, "org.freedesktop.DBus.Properties", "GetAll", &"org.ferryd.Ferry1.Network").await;
+    let all: Dict = all.expect("properties").body().deserialize().expect("a{sv}");
+    assert_eq!(all["Strength"], OwnedVariant::from(STRENGTH));
+    assert_eq!(*faces.commands.lock().expect("no panic"), ["read radios", "read radios"]);
+}
+
+#[tokio::test]
+async fn a_radio_that_does_not_tell_holds_up_nobody_else_and_not_for_long() {
+    let faces = Faces::serve();
+    let client = faces.client().await;
+    enter_wifi(&faces, SILENT);
+    let looking = of_network(&client, "Strength");
+    tokio::pin!(looking);
+    tokio::select! {
+        biased;
+        _ = &mut looking => panic!("nobody has told"),
+        _ = of_network(&client, "Ssid") => {}
+    }
+    assert_eq!(looking.await, OwnedVariant::from(7_u32), "what was known");
 }

@@ -4,12 +4,15 @@
 mod netns;
 #[path = "common/sensed.rs"]
 mod sensed;
+#[path = "common/tunnel.rs"]
+mod tunnel;
 
 use std::collections::BTreeMap;
 
-use ferryd::model::{Connectivity, InterfaceRule, LinkType, Metered, Network};
+use ferryd::model::{Connectivity, InterfaceFacts, InterfaceRule, LinkType, Metered, Network, Radio};
 use netns::{Netns, Pair};
 use sensed::{Sensed, backend, parsed};
+use tunnel::Tunnel;
 
 /// A network over a cable, as it should be shown.
 fn cable(interface: &str, subnet: &str) -> Network {
@@ -17,6 +20,7 @@ fn cable(interface: &str, subnet: &str) -> Network {
         connected: true,
         link: LinkType::Ethernet,
         interface: interface.into(),
+        carrier: interface.into(),
         connectivity: Connectivity::Unknown,
         metered: Metered::GuessNo,
         subnet: subnet.into(),
@@ -28,8 +32,13 @@ fn uplink() -> Network {
     cable(Pair::UPLINK, "10.77.0.2/24")
 }
 
+/// The same, to a neighbour on it.
+fn near(network: Network) -> Network {
+    Network { direct: true, ..network }
+}
+
 fn rule(pattern: &str, link: Option<LinkType>, metered: Option<Metered>) -> InterfaceRule {
-    InterfaceRule { pattern: pattern.into(), link, metered }
+    InterfaceRule { pattern: pattern.into(), ssid: None, link, metered }
 }
 
 #[test]
@@ -90,11 +99,11 @@ fn a_route_to_the_backend_alone_will_do_for_that_backend() {
     pair.device.ip("route add 203.0.113.7/32 via 10.77.0.1");
     assert_eq!(sensed.next(), uplink());
 
-    let (near, far) = (backend("near"), backend("far"));
-    let both = BTreeMap::from([(near.clone(), parsed(&["10.77.0.1"])), (far.clone(), parsed(&["203.0.113.8"]))]);
+    let (beside, far) = (backend("beside"), backend("far"));
+    let both = BTreeMap::from([(beside.clone(), parsed(&["10.77.0.1"])), (far.clone(), parsed(&["203.0.113.8"]))]);
     sensed.targets.send(both).unwrap();
     let news = sensed.next_at().1.unwrap();
-    assert_eq!(news, BTreeMap::from([(near, uplink()), (far, Network::none())]));
+    assert_eq!(news, BTreeMap::from([(beside, near(uplink())), (far, Network::none())]));
 }
 
 #[test]
@@ -106,11 +115,11 @@ fn other_targets_are_looked_up_at_once() {
     let sensed = Sensed::start(&pair.device, &["203.0.113.7"]);
     assert_eq!(sensed.next(), Network::none());
     sensed.retarget(&[Pair::SERVER]);
-    assert_eq!(sensed.next(), uplink());
+    assert_eq!(sensed.next(), near(uplink()));
     sensed.retarget(&[]);
     assert_eq!(sensed.next(), Network::none());
     sensed.retarget(&[Pair::SERVER6]);
-    assert_eq!(sensed.next(), cable(Pair::UPLINK, "fd77::2/64"));
+    assert_eq!(sensed.next(), near(cable(Pair::UPLINK, "fd77::2/64")));
 }
 
 #[test]
@@ -257,7 +266,7 @@ fn what_is_built_on_another_link_is_as_that_one() {
     pair.device.ip("address add 10.77.0.2/24 dev upper");
     pair.device.ip("route add default via 10.77.0.1");
     let sensed = Sensed::start(&pair.device, &[]);
-    let upper = cable("upper", "10.77.0.2/24");
+    let upper = Network { carrier: Pair::UPLINK.into(), ..cable("upper", "10.77.0.2/24") };
     assert_eq!(sensed.next(), upper);
     sensed.rules.send(vec![rule("uplink", Some(LinkType::Cellular), Some(Metered::Yes))]).unwrap();
     assert_eq!(sensed.next(), Network { link: LinkType::Cellular, metered: Metered::Yes, ..upper });
@@ -266,12 +275,61 @@ fn what_is_built_on_another_link_is_as_that_one() {
 }
 
 #[test]
+fn what_others_know_of_an_interface_is_shown_of_its_routes() {
+    if !netns::require() {
+        return;
+    }
+    let pair = Pair::new();
+    pair.default_route();
+    let sensed = Sensed::start(&pair.device, &[]);
+    assert_eq!(sensed.next(), uplink());
+    let of = |facts: InterfaceFacts| BTreeMap::from([(Pair::UPLINK.to_owned(), facts)]);
+    let modem = InterfaceFacts { metered: Some(Metered::Yes), roaming: Some(true), radio: None };
+    sensed.facts.send(of(modem)).unwrap();
+    assert_eq!(sensed.next(), Network { metered: Metered::Yes, roaming: true, ..uplink() });
+    let radio = Radio { ssid: "Ferry".into(), strength: 71, frequency: 5180 };
+    let wifi = InterfaceFacts { radio: Some(radio), ..InterfaceFacts::default() };
+    sensed.facts.send(of(wifi)).unwrap();
+    let in_ferry = Network { link: LinkType::Wifi, ssid: "Ferry".into(), strength: 71, frequency: 5180, ..uplink() };
+    assert_eq!(sensed.next(), in_ferry);
+    let metered = InterfaceRule { ssid: Some("Ferry".into()), ..rule("*", None, Some(Metered::GuessYes)) };
+    sensed.rules.send(vec![metered]).unwrap();
+    assert_eq!(sensed.next(), Network { metered: Metered::GuessYes, ..in_ferry });
+    sensed.facts.send(BTreeMap::new()).unwrap();
+    assert_eq!(sensed.next(), uplink());
+}
+
+#[test]
+fn a_tunnel_is_carried_by_the_best_route_beside_it() {
+    if !netns::require() {
+        return;
+    }
+    let pair = Pair::new();
+    let _open = Tunnel::new(&pair.device, "tun0", Some(Pair::SERVER));
+    pair.device.ip("address add 10.99.0.2/24 dev tun0");
+    pair.device.ip("route add default dev tun0 metric 1");
+    pair.device.ip("route add default via 10.77.0.1 metric 100");
+    // A neighbour in the tunnel may be anywhere: it is not met directly.
+    let sensed = Sensed::start(&pair.device, &["10.99.0.1"]);
+    let tunnel = Network { carrier: Pair::UPLINK.into(), ..cable("tun0", "10.99.0.2/24") };
+    assert_eq!(sensed.next(), tunnel);
+    sensed.rules.send(vec![rule("uplink", Some(LinkType::Cellular), None)]).unwrap();
+    let modem = Network { link: LinkType::Cellular, metered: Metered::GuessYes, ..tunnel };
+    assert_eq!(sensed.next(), modem);
+    pair.unplug();
+    assert_eq!(
+        sensed.next(),
+        Network { carrier: "tun0".into(), ..Network { link: LinkType::Other, metered: Metered::GuessNo, ..modem } }
+    );
+}
+
+#[test]
 fn a_backend_on_the_device_itself_is_always_there() {
     if !netns::require() {
         return;
     }
     let pair = Pair::new();
-    let loopback = |subnet: &str| Network { link: LinkType::Other, ..cable("lo", subnet) };
+    let loopback = |subnet: &str| Network { link: LinkType::Other, ..near(cable("lo", subnet)) };
     for (target, subnet) in [("127.0.0.1", "127.0.0.1/8"), ("::1", "::1/128"), (Pair::DEVICE, "")] {
         let sensed = Sensed::start(&pair.device, &[target]);
         assert_eq!(sensed.next(), loopback(subnet), "{target}");
@@ -308,7 +366,7 @@ fn a_rule_that_leads_the_backend_elsewhere_is_news() {
     pair.device.ip("route add blackhole default table 7");
     pair.device.ip("-6 route add blackhole default table 7");
     let [v4, v6] = [Pair::SERVER, Pair::SERVER6].map(|target| Sensed::start(&pair.device, &[target]));
-    assert_eq!((v4.next(), v6.next()), (uplink(), cable(Pair::UPLINK, "fd77::2/64")));
+    assert_eq!((v4.next(), v6.next()), (near(uplink()), near(cable(Pair::UPLINK, "fd77::2/64"))));
     pair.device.ip("rule add to 10.77.0.1 lookup 7");
     assert_eq!(v4.next(), Network::none());
     pair.device.ip("-6 rule add to fd77::1 lookup 7");

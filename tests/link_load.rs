@@ -9,7 +9,7 @@ use std::fs;
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use ferryd::model::Network;
+use ferryd::model::{Facts, Network};
 use ferryd::sense::clock::{Alarm, WallJumps, now};
 use netns::{Netns, Pair};
 use sensed::Sensed;
@@ -123,10 +123,11 @@ fn at_rest_it_sleeps() {
     let (told, news) = channel();
     let (_targets, targets) = tokio::sync::watch::channel(sensed::targets(&["203.0.113.7"]));
     let (_rules, rules) = tokio::sync::watch::channel(Vec::new());
+    let (_facts, facts) = tokio::sync::watch::channel(Facts::new());
     let rested = pair.device.inside(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let watching = ferryd::sense::link::watch(targets, rules, |news| told.send(news).unwrap());
+            let watching = ferryd::sense::link::watch(targets, rules, facts, |news| told.send(news).unwrap());
             tokio::pin!(watching);
             let (mut alarm, never, mut jumps) =
                 (Alarm::new().unwrap(), Alarm::new().unwrap(), WallJumps::new().unwrap());

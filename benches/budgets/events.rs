@@ -42,14 +42,14 @@ const KINDS: [Kind; 6] = [
         name: "an interface comes up",
         strategy: "metadata",
         reason: "offline",
-        block: |stage| stage.ip("link set uplink down"),
+        block: |stage| stage.cut("link set uplink down"),
         clear: |stage| stage.ip("link set uplink up"),
     },
     Kind {
         name: "an address comes",
         strategy: "metadata",
         reason: "offline",
-        block: |stage| stage.ip("address flush dev uplink"),
+        block: |stage| stage.cut("address flush dev uplink"),
         clear: |stage| stage.ip("address add 10.77.0.2/24 dev uplink"),
     },
     Kind {
@@ -220,6 +220,13 @@ impl Stage {
     fn ip(&self, arguments: &str) -> Result<(), Failed> {
         self.pair.device.ip(arguments);
         Ok(())
+    }
+
+    /// Takes the link away. More than one cut a second would be a link that flaps, which must stay for a while before it
+    /// counts (`docs/network.md`).
+    fn cut(&self, arguments: &str) -> Result<(), Failed> {
+        thread::sleep(Duration::from_secs(1));
+        self.ip(arguments)
     }
 
     /// Changes a file of the supplies, and has the kernel tell of it (lib/kobject_uevent.c: root of a network namespace may

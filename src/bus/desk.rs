@@ -1,8 +1,10 @@
 //! What the faces stand on: the store, the daemon's ear, its status and its configuration.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::timeout;
 
 use super::Command;
 use super::access::{Action, Gate};
@@ -12,6 +14,9 @@ use crate::model::{Config, Now, Pause, Status, StrategyName, WallTime};
 use crate::store::Store;
 
 use super::options::Options;
+
+/// How long a radio may take to tell of its signal; a driver asks its firmware. Then what is known is shown.
+const RADIO_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Everything a handler needs, read when it is called.
 #[derive(Debug, Clone)]
@@ -99,6 +104,21 @@ impl Desk {
                 Err(_) => Err(stopping()),
             }
         })
+    }
+
+    /// Has the radios read and resolves when the status shows them, or that takes long.
+    pub(super) fn read_radios(&self) -> impl Future<Output = ()> + Send + 'static {
+        let (reply, answer) = oneshot::channel();
+        let told = self.tell(Command::ReadRadios { reply });
+        async move {
+            let read = async {
+                if told.await.is_ok() {
+                    // A loop that ends drops the reply.
+                    answer.await.ok();
+                }
+            };
+            let _late = timeout(RADIO_PATIENCE, read).await;
+        }
     }
 
     /// Hands a command to the daemon's loop: at once if there is room, so that commands keep their order.

@@ -102,6 +102,11 @@ pub enum Command {
         /// The descriptor that the app is to keep, or why there is none.
         reply: oneshot::Sender<Result<OwnedFd, HoldRefused>>,
     },
+    /// Read how strong the signals of Wi-Fi networks are.
+    ReadRadios {
+        /// Answered when the status shows it.
+        reply: oneshot::Sender<()>,
+    },
     /// Say why a task does not go.
     Explain {
         /// The task.

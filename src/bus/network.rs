@@ -39,6 +39,14 @@ pub(super) fn properties(network: &Network) -> Dictionary<'static> {
     ])
 }
 
+/// Whether the radios are to be read before this property of an interface (`None`: all of them) is shown: no event tells
+/// how strong a signal is.
+pub(super) fn needs_radios(network: &Network, interface: &str, property: Option<&str>) -> bool {
+    let on_wifi = network.frequency != 0 || !network.ssid.is_empty();
+    let meant = interface == INTERFACE.name || interface.is_empty();
+    on_wifi && meant && property.is_none_or(|name| ["Strength", "Frequency"].contains(&name))
+}
+
 /// Whether traffic is tried: a route exists and no probe has found otherwise.
 fn reachable(network: &Network) -> bool {
     let stopped = [Connectivity::None, Connectivity::Portal, Connectivity::Limited];
@@ -48,6 +56,19 @@ fn reachable(network: &Network) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_radios_are_read_for_who_looks_at_the_signal_on_wifi() {
+        let wifi = Network { frequency: 2412, ..Network::none() };
+        let hidden = Network { ssid: "x".to_owned(), ..Network::none() };
+        for network in [&wifi, &hidden] {
+            assert!(needs_radios(network, INTERFACE.name, None) && needs_radios(network, "", None));
+            assert!(needs_radios(network, INTERFACE.name, Some("Strength")));
+            assert!(!needs_radios(network, INTERFACE.name, Some("Connected")));
+            assert!(!needs_radios(network, "org.ferryd.Ferry1.Manager", None));
+        }
+        assert!(!needs_radios(&Network::none(), INTERFACE.name, Some("Strength")));
+    }
 
     #[test]
     fn a_route_counts_as_the_internet_until_a_probe_finds_otherwise() {

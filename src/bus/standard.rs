@@ -9,6 +9,7 @@ use zbus::{ObjectPath, Variant};
 use super::call::{Call, Effect, Method, Outcome};
 use super::desk::Desk;
 use super::error::{Refusal, quoted};
+use super::network;
 use super::route::{Object, children, interfaces, path_of, properties, unknown_method};
 use super::wire::Dictionary;
 
@@ -60,8 +61,7 @@ pub(super) fn call(
             let object = object.ok_or_else(|| Refusal::unknown_object(format!("no object at {}", quoted(path))))?;
             match (interface, method) {
                 (INTROSPECTABLE, _) => call.reply(&introspect(desk, path, object)),
-                (PROPERTIES, "Get") => get(desk, object, call),
-                (PROPERTIES, "GetAll") => get_all(desk, object, call),
+                (PROPERTIES, "Get" | "GetAll") => return properties_of(desk, object, call, method),
                 (PROPERTIES, _) => Err(Refusal::read_only("no property of Ferry can be set; see its methods")),
                 (OBJECT_MANAGER, _) if *object == Object::Root => call.reply(&managed(desk)),
                 _ => Err(unknown_method(interface, method)),
@@ -77,19 +77,31 @@ fn machine_id() -> Result<String, Refusal> {
     read.map(|id| id.trim().to_owned()).ok_or_else(|| Refusal::unavailable("this machine has no id"))
 }
 
-fn get(desk: &Desk, object: &Object, call: &Call) -> super::call::Reply {
+/// Answers Get and GetAll: at once, but for the signal of a radio.
+fn properties_of(desk: &Desk, object: &Object, call: &Call, method: &str) -> Result<Outcome, Refusal> {
     let body = call.message.body();
-    let (interface, name): (&str, &str) = body.deserialize().map_err(Refusal::invalid)?;
+    let (interface, property): (&str, Option<&str>) = match method {
+        "Get" => body.deserialize().map(|(interface, name)| (interface, Some(name))).map_err(Refusal::invalid)?,
+        _ => (body.deserialize().map_err(Refusal::invalid)?, None),
+    };
+    if *object != Object::Root || !network::needs_radios(&desk.status().network, interface, property) {
+        return Ok(Outcome::Now(read(desk, object, call, interface, property)));
+    }
+    let (desk, call, object, radios) = (desk.clone(), call.clone(), object.clone(), desk.read_radios());
+    let (interface, property) = (interface.to_owned(), property.map(str::to_owned));
+    Ok(Outcome::later(async move {
+        radios.await;
+        read(&desk, &object, &call, &interface, property.as_deref())
+    }))
+}
+
+fn read(desk: &Desk, object: &Object, call: &Call, interface: &str, property: Option<&str>) -> super::call::Reply {
     let mut all = all_of(desk, object, interface)?;
+    let Some(name) = property else { return call.reply(&all) };
     match all.remove(name) {
         Some(value) => call.reply(&value),
         None => Err(Refusal::unknown_property(format!("{interface} has no property {}", quoted(name)))),
     }
-}
-
-fn get_all(desk: &Desk, object: &Object, call: &Call) -> super::call::Reply {
-    let body = call.message.body();
-    call.reply(&all_of(desk, object, body.deserialize().map_err(Refusal::invalid)?)?)
 }
 
 /// The properties of an interface of an object; an empty name stands for all its interfaces.

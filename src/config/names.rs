@@ -121,6 +121,14 @@ pub(super) fn pattern(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
+/// The name of a Wi-Fi network: 1 to 32 bytes (IEEE 802.11), of which those that are no text are written `\xNN`.
+pub(super) fn ssid(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.len() > 4 * 32 || text.chars().any(char::is_control) {
+        return Err(format!("{text:?} is not the name of a Wi-Fi network, as Ssid on D-Bus shows it"));
+    }
+    Ok(text.to_owned())
+}
+
 /// The device's name; empty for the host name.
 pub(super) fn device(text: &str) -> Result<Option<String>, String> {
     if text.chars().any(char::is_control) || text.len() > 255 {

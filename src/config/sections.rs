@@ -115,13 +115,15 @@ fn network(section: Section<'_>) -> NetworkConfig {
 fn interface(section: Section<'_>) -> Option<InterfaceRule> {
     let links = [LinkType::Wifi, LinkType::Ethernet, LinkType::Cellular, LinkType::Other];
     let pattern = section.text("match", names::pattern);
+    let ssid = section.text("ssid", names::ssid);
     let link = section.word("type", &words(&links, LinkType::as_str));
     let metered = section.word("metered", &words(Metered::ALL, Metered::as_str));
-    if !section.has("match") {
-        section.refuse("match", "a rule needs one, such as \"wwan*\"".to_owned());
+    let anything = section.has("ssid").then(|| "*".to_owned());
+    if !section.has("match") && anything.is_none() {
+        section.refuse("match", "a rule needs one, such as \"wwan*\", or ssid".to_owned());
     }
     section.finish();
-    Some(InterfaceRule { pattern: pattern?, link, metered })
+    Some(InterfaceRule { pattern: pattern.or(anything)?, ssid, link, metered })
 }
 
 fn store(section: Section<'_>) -> StoreConfig {

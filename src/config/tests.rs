@@ -45,7 +45,8 @@ fn the_sample_as_shipped_says_nothing() {
 fn the_sample_with_every_line_uncommented_says_the_defaults() {
     // A backend's URL and a rule's pattern have no default; all else in the sample has.
     let required = "[backend.main]\nurl = \"https://sync.example.org/items\"\n\
-        [[network.interface]]\nmatch = \"wwan*\"\ntype = \"cellular\"\nmetered = \"guess-yes\"";
+        [[network.interface]]\nmatch = \"wwan*\"\ntype = \"cellular\"\nmetered = \"guess-yes\"\n\
+        [[network.interface]]\nssid = \"Ferry Guest\"\nmetered = \"yes\"";
     assert_eq!(good(&uncommented()), good(required));
 }
 
@@ -164,6 +165,18 @@ fn interface_rules_keep_their_order() {
 }
 
 #[test]
+fn a_rule_with_an_ssid_needs_no_pattern() {
+    let rules = good(
+        "[[network.interface]]\nssid = 'Phone of Ana'\nmetered = 'yes'\n[[network.interface]]\nmatch = 'wlan1'\nssid = 'x'",
+    )
+    .network
+    .interfaces;
+    let said = |rule: &crate::model::InterfaceRule| (rule.pattern.clone(), rule.ssid.clone());
+    assert_eq!(said(&rules[0]), ("*".to_owned(), Some("Phone of Ana".to_owned())));
+    assert_eq!(said(&rules[1]), ("wlan1".to_owned(), Some("x".to_owned())));
+}
+
+#[test]
 fn admins_are_users_and_groups_by_name_or_number() {
     let access = good("[access]\nadmins = ['kiosk', 'group:wheel', '1234', 'group:27']").access;
     assert_eq!((access.admin_uids, access.admin_gids), ([1000, 1234].into(), [998, 27].into()));
@@ -258,11 +271,15 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
         ),
         (
             "[[network.interface]]\ntype = 'wifi'",
-            "f.toml:1: network.interface[0].match: a rule needs one, such as \"wwan*\"",
+            "f.toml:1: network.interface[0].match: a rule needs one, such as \"wwan*\", or ssid",
         ),
         (
             "[[network.interface]]\nmatch = 'a'\ntype = 'none'",
             "f.toml:3: network.interface[0].type: \"none\" is none of wifi, ethernet, cellular, other",
+        ),
+        (
+            "[[network.interface]]\nssid = ''",
+            "f.toml:2: network.interface[0].ssid: \"\" is not the name of a Wi-Fi network, as Ssid on D-Bus shows it",
         ),
         ("[network.interface]\nmatch = 'a'", "f.toml:1: network.interface: an array is expected, found a table"),
         (

@@ -20,6 +20,9 @@ impl Daemon {
 
     /// Tells the servers that can be reached now. To be called when that may have changed: nothing is tried by the clock.
     pub(super) fn tell_abandoned(&mut self) {
+        if self.world.suspending {
+            return;
+        }
         for (id, (abandoned, telling)) in self.abandoned.iter_mut().filter(|(_, (_, telling))| !*telling) {
             let connected = self.world.networks.get(&abandoned.backend).is_some_and(|network| network.connected);
             let Some(backend) = self.wiring.backend(&abandoned.backend).filter(|_| connected) else { continue };

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser};
 
 use crate::bus::BusAddress;
+use crate::sense::services::ServicesAt;
 
 /// Which bus: at most one of the three.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Args)]
@@ -45,6 +46,14 @@ impl DaemonArguments {
             BusChoice { address: Some(address), .. } => BusAddress::At(address.clone()),
             BusChoice { session: true, .. } => BusAddress::Session,
             BusChoice { .. } => BusAddress::System,
+        }
+    }
+
+    /// Where the machine's services are: beside us, but for a daemon of the session.
+    pub(super) fn services_at(&self) -> ServicesAt {
+        match self.bus_address() {
+            BusAddress::At(address) => ServicesAt::Address(address),
+            BusAddress::System | BusAddress::Session => ServicesAt::System,
         }
     }
 

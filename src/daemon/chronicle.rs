@@ -8,6 +8,7 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::model::{BackendName, LinkType, Moment, Network, Reason, Status, StrategyName, TaskChange};
+use crate::sense::services::ServiceError;
 
 /// The time within which so many lines are told and no more.
 const WINDOW: Duration = Duration::from_secs(60);
@@ -33,6 +34,7 @@ pub(super) struct Chronicle {
     backends: BTreeMap<BackendName, Told<Option<Reason>>>,
     strategies: BTreeMap<StrategyName, Told<Vec<Reason>>>,
     links: BTreeMap<BackendName, Option<(String, LinkType)>>,
+    services: BTreeMap<&'static str, Told<bool>>,
     failures: Failures,
 }
 
@@ -157,6 +159,17 @@ impl Chronicle {
                 Some((interface, link)) => info!(%backend, "the way to backend {backend} is {interface} ({link})"),
                 None => info!(%backend, reason = Reason::Offline.as_str(), "there is no way to backend {backend}"),
             }
+        }
+    }
+
+    /// A service of the machine has spoken: what is wrong with it, if anything is.
+    pub(super) fn service(&mut self, name: &'static str, error: Option<&ServiceError>, now: Moment) {
+        if !self.services.entry(name).or_default().changes(error.is_some(), now) {
+            return;
+        }
+        match error {
+            Some(error) => warn!("{name} is there and not understood, and what it said well no longer counts: {error}"),
+            None => info!("{name} is understood again"),
         }
     }
 

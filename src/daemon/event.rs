@@ -8,6 +8,8 @@ use crate::model::{
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
+use crate::sense::services::Word;
+use crate::sense::wifi::{Radios, WifiError};
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -19,6 +21,12 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// A service of the machine says this now.
+    Said(Word),
+    /// The bus of those services is not there, or no longer.
+    ServicesGone(Result<(), String>),
+    /// The radios were read, or their sense fails.
+    Radios(Result<Radios, WifiError>),
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

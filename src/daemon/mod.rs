@@ -5,15 +5,21 @@ mod arguments;
 mod attempts;
 mod chronicle;
 mod event;
+mod first_words;
 mod holds;
 mod log;
+mod networks;
 mod pauses;
 mod perform;
+mod radios;
 mod run;
 mod service;
+mod services;
 mod signals;
+mod sleep;
 mod startup;
 mod summary;
+mod surroundings;
 
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! The one loop: wait for an event, tell the core, perform what it answers, set the one alarm, sleep.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,18 +11,21 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::{Event, Signal};
+use super::first_words::Awaited;
 use super::holds::Holders;
 use super::pauses::Pauses;
+use super::radios::RadioReaders;
 use super::service::Service;
+use super::services::Services;
 use super::startup::Wiring;
+use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, BackendName, Config, CountsByStrategy, Network, Now, Power, State, Status, StoreNews,
-    TaskChange, TaskNews, Transfer, World,
+    Answer, AttemptId, Config, CountsByStrategy, Now, Power, State, Status, StoreNews, TaskChange, TaskNews, Transfer,
+    World,
 };
-use crate::schedule::{Control, Input, Scheduler};
+use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
-use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
 use crate::store::Store;
 
@@ -51,6 +53,9 @@ pub(super) struct Daemon {
     pub(super) arguments: DaemonArguments,
     pub(super) wiring: Wiring,
     pub(super) world: World,
+    pub(super) links: Links,
+    pub(super) surroundings: Surroundings,
+    pub(super) radio_readers: RadioReaders,
     pub(super) counts: CountsByStrategy,
     pub(super) pauses: Pauses,
     pub(super) holders: Holders,
@@ -58,6 +63,8 @@ pub(super) struct Daemon {
     pub(super) service: Service,
     pub(super) chronicle: Chronicle,
     pub(super) abandoned: AbandonedUploads,
+    pub(super) services: Services,
+    pub(super) awaited: Awaited,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -118,9 +125,11 @@ impl Daemon {
     /// Performs what the core wants, shows what changed and sets the alarm: after this, nothing is left to do but wait.
     pub(super) fn settle_down(&mut self, alarm: &mut Alarm) {
         self.perform_all();
+        self.let_sleep();
         self.service.show(&self.status.borrow(), clock::now().moment);
-        let of_core = self.core.poll_timeout().map(|(moment, wake)| (moment, wake.as_str()));
-        let deadline = of_core.into_iter().chain(self.service.deadline()).min();
+        let thought = self.core.poll_timeout().into_iter().chain(self.links.poll_timeout()).min();
+        let thought = thought.map(|(moment, wake)| (moment, wake.as_str()));
+        let deadline = thought.into_iter().chain(self.service.deadline()).min();
         if let Some((moment, wake)) = deadline {
             debug!("asleep until {wake}, {:?} after boot", moment.elapsed_since_boot());
         }
@@ -134,8 +143,11 @@ impl Daemon {
         let now = clock::now();
         match event {
             Event::Stored(news) => self.stored(news, now),
-            Event::Networks(networks) => self.networks(networks, now),
+            Event::Networks(networks) => self.networks_sensed(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Said(word) => self.said(word, now),
+            Event::ServicesGone(why) => self.services_gone(why, now),
+            Event::Radios(radios) => self.radios(radios, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -184,9 +196,10 @@ impl Daemon {
         None
     }
 
-    /// A deadline has come: the core's, or the service manager's, which concerns nobody else.
+    /// A deadline has come: the core's, a link's, or the service manager's, which concerns nobody else.
     fn woken(&mut self, now: Now) {
         self.service.beat(now.moment);
+        self.links_settle(now);
         if self.core.poll_timeout().is_some_and(|(moment, _)| moment <= now.moment) {
             self.core.handle(Input::Woken, now);
         }
@@ -224,30 +237,6 @@ impl Daemon {
         }
     }
 
-    fn networks(&mut self, networks: Result<BTreeMap<BackendName, Network>, LinkError>, now: Now) {
-        match networks {
-            Ok(networks) => {
-                self.chronicle.networks(&networks);
-                self.world.failing.remove("link");
-                let linked = networks.values().any(|network| network.connected);
-                // Not while there is no way out, for the reason given in `Attempts::start`.
-                if linked {
-                    self.wiring.forget_connections();
-                }
-                self.attempts.linked(linked);
-                self.world.networks = networks;
-            }
-            // What cannot be sensed is never taken for good news.
-            Err(error) => {
-                error!("sensing the network: {error}");
-                self.world.failing.insert("link");
-                self.world.networks.clear();
-            }
-        }
-        self.core.handle(Input::World(self.world.clone()), now);
-        self.tell_abandoned();
-    }
-
     fn power(&mut self, power: Result<Power, PowerError>, now: Now) {
         match power {
             Ok(power) => {
@@ -265,7 +254,7 @@ impl Daemon {
             }
         }
         self.world.power_read = now.moment;
-        self.core.handle(Input::World(self.world.clone()), now);
+        self.judge_saving(now);
     }
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.
@@ -302,14 +291,17 @@ impl Daemon {
                 let held = self.hold(wanted, now);
                 answer(reply, held);
             }
+            Command::ReadRadios { reply } => self.read_radios(reply, now),
             Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
         }
     }
 
     /// Shows the status, if it differs from the one shown.
     pub(super) fn publish(&mut self, now: Now) {
-        let status = Status { running: self.attempts.transfers(), ..self.core.status(&self.counts, now) };
-        let status = Arc::new(status);
+        let of_core = self.core.status(&self.counts, now);
+        let settles = self.links.poll_timeout().map(|(at, wake)| (wake.as_str(), now.wall_of(at)));
+        let next_wake = of_core.next_wake.into_iter().chain(settles).min_by_key(|(_, at)| *at);
+        let status = Arc::new(Status { running: self.attempts.transfers(), next_wake, ..of_core });
         self.chronicle.look(&status, self.core.ill(), now.moment);
         self.status.send_if_modified(|shown| {
             let differs = **shown != *status;

@@ -12,20 +12,24 @@ use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
 use super::chronicle::Chronicle;
 use super::event::Event;
+use super::first_words::{Awaited, FirstWords};
 use super::holds::Holders;
 use super::pauses::{self, Pauses};
+use super::radios::RadioReaders;
 use super::run::{Daemon, Sources};
 use super::service::Service;
+use super::services::{self, Services};
 use super::signals::Signals;
+use super::surroundings::Surroundings;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
-use crate::schedule::{Control, Input, Scheduler};
+use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
+use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
-use crate::sense::power;
+use crate::sense::{power, wifi};
 use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
@@ -54,7 +58,9 @@ pub(super) struct Wiring {
     addresses: Addresses,
     targets: watch::Sender<Targets>,
     rules: watch::Sender<Vec<InterfaceRule>>,
+    facts: watch::Sender<Facts>,
     readings: watch::Sender<u64>,
+    radio_readings: watch::Sender<u64>,
     config: watch::Sender<Arc<Config>>,
     changes: mpsc::UnboundedSender<TaskNews>,
 }
@@ -79,6 +85,24 @@ impl Wiring {
     /// Has power read anew.
     pub(super) fn read_power(&self) {
         self.readings.send_modify(|count| *count += 1);
+    }
+
+    /// Has the radios read anew.
+    pub(super) fn read_radios(&self) {
+        self.radio_readings.send_modify(|count| *count += 1);
+    }
+
+    /// More is known of the interfaces, or less: the link's sense looks at its routes in that light.
+    pub(super) fn surrounded(&self, facts: Facts) {
+        self.facts.send_replace(facts);
+    }
+
+    /// The same of what makes no difference to routes: the link's sense uses it when it looks next.
+    pub(super) fn remember(&self, facts: Facts) {
+        self.facts.send_if_modified(|known| {
+            *known = facts;
+            false
+        });
     }
 
     /// A name may have resolved to other addresses: the link's sense looks for routes to these.
@@ -115,11 +139,23 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     let (changes, changed) = mpsc::unbounded_channel();
     let (targets, target_news) = watch::channel(targets(&backends, &addresses));
     let (rules, rule_news) = watch::channel(config.network.interfaces.clone());
+    let (facts, fact_news) = watch::channel(Facts::new());
     let (readings, reading_wanted) = watch::channel(0);
+    let (radio_readings, radios_wanted) = watch::channel(0);
     let (config_sender, config_news) = watch::channel(Arc::clone(&config));
-    let wiring =
-        Wiring { backends, addresses: addresses.clone(), targets, rules, readings, config: config_sender, changes };
+    let wiring = Wiring {
+        backends,
+        addresses: addresses.clone(),
+        targets,
+        rules,
+        facts,
+        readings,
+        radio_readings,
+        config: config_sender,
+        changes,
+    };
 
+    let ((services, orders), (awaited, first_words)) = (Services::new(), Awaited::new());
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
     let mut daemon = Daemon {
@@ -136,6 +172,9 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
             power_read: now.moment,
             ..World::unknown()
         },
+        links: Links::default(),
+        surroundings: Surroundings::default(),
+        radio_readers: RadioReaders::default(),
         counts: opening.news.counts.clone(),
         pauses: Pauses::default(),
         holders: Holders::default(),
@@ -143,6 +182,8 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         service,
         chronicle: Chronicle::default(),
         abandoned: AbandonedUploads::new(),
+        services,
+        awaited,
         unwritten: 0,
         unclaimed: 0,
     };
@@ -157,9 +198,15 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
     }));
-    tokio::spawn(link::watch(target_news, rule_news, move |networks| {
-        inbox.send(Event::Networks(networks)).ok();
+    let word_inbox = inbox.clone();
+    tokio::spawn(services::listen(arguments.services_at(), orders, move |event| {
+        word_inbox.send(event).ok();
     }));
+    let radio_inbox = inbox.clone();
+    tokio::spawn(wifi::watch(radios_wanted, move |radios| {
+        radio_inbox.send(Event::Radios(radios)).ok();
+    }));
+    tokio::spawn(watch_links(first_words, target_news, rule_news, fact_news, inbox));
     Ok((daemon, Sources { events, commands, signals, alarm, jumps, bus }))
 }
 
@@ -226,6 +273,21 @@ fn build(config: &Config, addresses: &Addresses) -> Result<Backends, BackendErro
 /// The addresses that each backend's traffic goes to; none while its name is unresolved.
 fn targets(backends: &Backends, addresses: &Addresses) -> Targets {
     backends.iter().map(|(name, backend)| (name.clone(), addresses.get(backend.peer()))).collect()
+}
+
+/// Nothing goes before those have spoken who know what a link costs; unless they take long.
+async fn watch_links(
+    first_words: FirstWords,
+    targets: watch::Receiver<Targets>,
+    rules: watch::Receiver<Vec<InterfaceRule>>,
+    facts: watch::Receiver<Facts>,
+    inbox: mpsc::UnboundedSender<Event>,
+) {
+    first_words.come().await;
+    let news = move |networks| {
+        inbox.send(Event::Networks(networks)).ok();
+    };
+    link::watch(targets, rules, facts, news).await;
 }
 
 async fn watch_addresses(addresses: Addresses, inbox: mpsc::UnboundedSender<Event>) {

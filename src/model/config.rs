@@ -115,7 +115,7 @@ pub struct BackendConfig {
 /// `[network]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetworkConfig {
-    /// `[[network.interface]]`: the first that matches an interface's name decides.
+    /// `[[network.interface]]`: the first that fits an interface decides.
     pub interfaces: Vec<InterfaceRule>,
     /// How long an attempt waits for a lost link to come back; 0 = not at all.
     pub link_grace: Duration,
@@ -126,6 +126,8 @@ pub struct NetworkConfig {
 pub struct InterfaceRule {
     /// A pattern of the interface's name, `*` and `?` as in a shell.
     pub pattern: String,
+    /// The name of the Wi-Fi network that it must be in, as `Ssid` on D-Bus shows it.
+    pub ssid: Option<String>,
     /// What kind of link it is.
     pub link: Option<LinkType>,
     /// Whether its bytes cost money.

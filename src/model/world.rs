@@ -283,6 +283,8 @@ impl Power {
 pub struct World {
     /// The network by backend.
     pub networks: BTreeMap<BackendName, Network>,
+    /// NetworkManager's word on how far the network reaches, where its check is switched on.
+    pub connectivity: Option<Connectivity>,
     /// Power, until it is sensed: mains.
     pub power: Power,
     /// When it was read.
@@ -300,6 +302,7 @@ impl World {
     pub fn unknown() -> Self {
         Self {
             networks: BTreeMap::new(),
+            connectivity: None,
             power: Power::mains(),
             power_read: Moment::default(),
             clock_unset: false,

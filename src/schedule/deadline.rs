@@ -16,7 +16,16 @@ impl Scheduler {
         let away = self.attempts.values().filter(|attempt| attempt.cut.is_none()).filter_map(|attempt| attempt.away);
         let away = away.min().map(|since| (since + grace, Wake::LinkGrace));
         let lanes = self.lanes.keys().filter_map(|id| self.wake_of(*id, now));
-        lanes.chain(self.charge_wake(now)).chain(away).chain(pause).chain(hold).chain(tidy).chain(settle).min()
+        let sleep = self.sleep_wake();
+        lanes
+            .chain(self.charge_wake(now))
+            .chain(sleep)
+            .chain(away)
+            .chain(pause)
+            .chain(hold)
+            .chain(tidy)
+            .chain(settle)
+            .min()
     }
 
     /// When this lane can go by the passing of time alone. A lane that could go now waits for the claim under way.

@@ -11,11 +11,13 @@ mod deadline;
 mod explain;
 mod hold;
 mod lane;
+mod links;
 mod outcome;
 mod pause;
 mod policy;
 mod scheduler;
 mod settle;
+mod sleep;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ mod unsettled;
 
 pub use backoff::full_jitter;
 pub use blocked::blocked;
+pub use links::Links;
 pub use scheduler::Scheduler;
 
 use std::sync::Arc;
@@ -151,6 +154,10 @@ pub enum Wake {
     HoldEnds,
     /// A lost link has been away for as long as an attempt waits for it.
     LinkGrace,
+    /// A link that flapped has stayed for long enough to count again.
+    LinkSettles,
+    /// What runs is cut, so that the device can sleep.
+    SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
     /// The store wants tidying.
@@ -168,6 +175,8 @@ impl Wake {
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",
+            Self::LinkSettles => "link-settles",
+            Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",

@@ -41,6 +41,8 @@ pub struct Scheduler {
     pub(super) stopping: bool,
     /// Since when a reading of power is under way.
     pub(super) reading_power: Option<Moment>,
+    /// Since when sleep has been near, while it is.
+    pub(super) sleep_since: Option<Moment>,
     pub(super) tidy_at: Option<WallTime>,
     pub(super) unsettled: Unsettled,
     pub(super) wake: Option<(Moment, Wake)>,
@@ -69,6 +71,7 @@ impl Scheduler {
             holds: Holds::default(),
             stopping: false,
             reading_power: None,
+            sleep_since: None,
             tidy_at: None,
             unsettled: Unsettled::default(),
             wake: None,
@@ -159,6 +162,7 @@ impl Scheduler {
                 backend.rerouted(now.moment);
             }
         }
+        self.look_at_sleep(&world, now);
         self.world = Some(world);
     }
 
@@ -321,10 +325,11 @@ impl Scheduler {
 
     /// Ends attempts that cannot go on in this world, and notes which of them wait for their link or are to go no further.
     fn judge_attempts(&mut self, now: Now) {
-        let grace = self.config.network.link_grace;
+        let (grace, must_sleep) = (self.config.network.link_grace, self.must_sleep(now));
         for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.cut.is_none()) {
             let fate = match &self.world {
                 _ if self.stopping => Fate::Ends(Cut::Shutdown),
+                Some(_) if must_sleep => Fate::Ends(Cut::Condition),
                 Some(world) => attempt.fate_in(world, now.moment, grace),
                 None => Fate::GoesOn,
             };

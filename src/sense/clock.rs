@@ -36,6 +36,12 @@ pub fn now() -> Now {
     Now { moment: Moment::since_boot(read(ClockId::Boottime)), wall: wall(read(ClockId::Realtime)) }
 }
 
+/// How long the device has slept since boot.
+pub fn slept() -> Duration {
+    let awake = read(ClockId::Monotonic);
+    read(ClockId::Boottime).saturating_sub(awake)
+}
+
 /// Whether the wall clock shows a time before this program existed: nobody has set it since the battery ran empty.
 pub fn is_unset(wall: WallTime) -> bool {
     wall < WallTime::from_micros(BUILT * 1_000_000)

@@ -2,5 +2,8 @@
 
 pub mod clock;
 pub mod link;
+mod netlink;
 pub mod power;
+pub mod services;
 mod uevent;
+pub mod wifi;

@@ -19,6 +19,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::bus::PrivateBus;
 
+/// The Wi-Fi network whose radio never tells of its signal, and how strong that of any other is.
+pub(crate) const SILENT: &str = "silent";
+pub(crate) const STRENGTH: u32 = 61;
+
 /// Everything a test of the faces needs.
 pub(crate) struct Faces {
     pub(crate) bus: PrivateBus,
@@ -210,6 +214,15 @@ fn obey(command: Command, status: &watch::Sender<Arc<Status>>, taken: &Mutex<Vec
         Command::Hold { wanted, reply } => {
             let _ = reply.send(Ok(std::io::pipe().expect("a pipe").1.into()));
             format!("hold {}", wanted.reason)
+        }
+        Command::ReadRadios { reply } => {
+            if status.borrow().network.ssid == SILENT {
+                std::mem::forget(reply);
+            } else {
+                status.send_modify(|status| Arc::make_mut(status).network.strength = STRENGTH);
+                let _ = reply.send(());
+            }
+            "read radios".into()
         }
         Command::Explain { task, assume, reply } => {
             let text = format!("explain {} {assume:?}", task.id);

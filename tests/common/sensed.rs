@@ -7,7 +7,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use ferryd::model::{BackendName, InterfaceRule, Network};
+use ferryd::model::{BackendName, Facts, InterfaceRule, Network};
 use ferryd::sense::link::{self, LinkError, Targets};
 use tokio::sync::{oneshot, watch};
 
@@ -22,6 +22,7 @@ pub(crate) type News = Result<BTreeMap<BackendName, Network>, LinkError>;
 pub(crate) struct Sensed {
     pub(crate) targets: watch::Sender<Targets>,
     pub(crate) rules: watch::Sender<Vec<InterfaceRule>>,
+    pub(crate) facts: watch::Sender<Facts>,
     news: Receiver<(Instant, News)>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -42,11 +43,12 @@ impl Sensed {
     ) -> Self {
         let (targets, targets_seen) = watch::channel(targets(addresses));
         let (rules, rules_seen) = watch::channel(Vec::new());
+        let (facts, facts_seen) = watch::channel(Facts::new());
         let (told, news) = channel();
         let (stop, stopped) = oneshot::channel();
         let work = move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            let watching = link::watch(targets_seen, rules_seen, |news| {
+            let watching = link::watch(targets_seen, rules_seen, facts_seen, |news| {
                 let at = Instant::now();
                 also(&news);
                 let _nobody_listens = told.send((at, news));
@@ -60,7 +62,7 @@ impl Sensed {
             });
         };
         let thread = netns.inside(|| thread::spawn(work));
-        Self { targets, rules, news, stop: Some(stop), thread: Some(thread) }
+        Self { targets, rules, facts, news, stop: Some(stop), thread: Some(thread) }
     }
 
     /// The next news and when it was told.

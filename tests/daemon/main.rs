@@ -8,6 +8,7 @@ mod ctl;
 mod damage;
 mod device;
 mod doctor;
+mod flaps;
 mod hold;
 mod journal;
 mod lifecycle;
@@ -21,10 +22,13 @@ mod pause;
 mod policy;
 mod power;
 mod rest;
+mod routes;
 mod secrets;
 mod servers;
 mod sync_now;
 #[path = "../common/system_bus.rs"]
 mod system_bus;
+#[path = "../common/tunnel.rs"]
+mod tunnel;
 mod uploads;
 mod visitors;

@@ -23,7 +23,7 @@ fn span() -> Duration {
 const COMING_TO_REST: Duration = Duration::from_secs(12);
 
 /// By thread, from /proc/PID/task/TID/status (proc_pid_status(5)).
-fn voluntary_switches(pid: u32) -> BTreeMap<String, u64> {
+pub(crate) fn voluntary_switches(pid: u32) -> BTreeMap<String, u64> {
     let tasks = fs::read_dir(format!("/proc/{pid}/task")).expect("it runs");
     let of = |task: std::path::PathBuf| {
         let status = fs::read_to_string(task.join("status")).expect("a thread");

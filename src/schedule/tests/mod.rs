@@ -9,4 +9,5 @@ mod reference;
 mod rig;
 mod rules;
 mod shown;
+mod sleep;
 mod twins;

@@ -106,6 +106,8 @@ pub(super) type ProbeRange = Option<(BackendName, Moment, Moment)>;
 pub(super) struct Reference {
     pub(super) config: Config,
     pub(super) world: World,
+    /// Since when the device has been about to sleep.
+    dusk: Option<Moment>,
     pub(super) items: Vec<Item>,
     pub(super) running: Vec<Running>,
     pub(super) servers: BTreeMap<BackendName, Server>,
@@ -124,6 +126,7 @@ impl Reference {
         Self {
             config,
             world: World::unknown(),
+            dusk: None,
             items: Vec::new(),
             running: Vec::new(),
             servers,
@@ -141,6 +144,8 @@ impl Reference {
     }
 
     pub(super) fn set_world(&mut self, world: World, now: Now) {
+        let morning = self.world.suspending && !world.suspending;
+        self.dusk = world.suspending.then(|| self.dusk.unwrap_or(now.moment));
         for (name, server) in &mut self.servers {
             let usable = |world: &World| world.networks.get(name).filter(|network| network.connected).cloned();
             let another = match (usable(&self.world), usable(&world)) {
@@ -148,7 +153,7 @@ impl Reference {
                 (None, Some(_)) => true,
                 (Some(old), Some(new)) => !same_way(&old, &new),
             };
-            if let Some(sick) = server.sick.as_mut().filter(|_| another) {
+            if let Some(sick) = server.sick.as_mut().filter(|_| another || morning) {
                 sick.until = sick.until.min(sick.silent.max(now.moment));
             }
         }
@@ -207,12 +212,15 @@ impl Reference {
     }
 
     /// Attempts that must end now, and why.
-    pub(super) fn cuts(&mut self) -> Vec<(AttemptId, Cut)> {
+    pub(super) fn cuts(&mut self, now: Now) -> Vec<(AttemptId, Cut)> {
         let mut cuts = Vec::new();
+        let late = self.dusk.is_some_and(|dusk| now.moment >= dusk + 2 * SECOND);
         for run in self.running.iter_mut().filter(|run| run.cut.is_none()) {
             let network = self.world.networks.get(&run.backend);
             let cut = if run.withdrawn.len() == run.tasks.len() {
                 Cut::Withdrawn
+            } else if late {
+                Cut::Condition
             } else if network.is_none_or(|network| !network.connected || !same_way(&run.network, network)) {
                 Cut::Link
             } else {
@@ -494,4 +502,5 @@ fn hold(conditions: &crate::model::Conditions, network: &Network, world: &World,
         && (conditions.roaming || !network.roaming)
         && (power.external || (!conditions.charging && charge))
         && !(conditions.heed_power_save && power.power_save)
+        && !world.suspending
 }

@@ -264,7 +264,15 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
-            Wake::PauseEnds | Wake::HoldEnds | Wake::ReadPower | Wake::LinkGrace | Wake::Tidy | Wake::SettleAgain => {}
+            // Links settle before the scheduler hears of them.
+            Wake::LinkSettles => unreachable!("it is not the scheduler's"),
+            Wake::PauseEnds
+            | Wake::HoldEnds
+            | Wake::ReadPower
+            | Wake::LinkGrace
+            | Wake::SleepLimit
+            | Wake::Tidy
+            | Wake::SettleAgain => {}
         }
     }
 
@@ -375,7 +383,7 @@ impl Twins {
     fn compare(&mut self) {
         let now = self.rig.now;
         self.reference.look(now);
-        let mut cuts = self.reference.cuts();
+        let mut cuts = self.reference.cuts(now);
         let aborted = &mut self.rig.log.aborted[self.checked.1..];
         cuts.sort_by_key(|(id, _)| *id);
         aborted.sort_by_key(|(id, _)| *id);
@@ -532,7 +540,7 @@ fn some_world(rng: &mut fastrand::Rng) -> World {
     };
     let (external, power_save) = (rng.u32(0..3) > 0, rng.u32(0..5) == 0);
     let power = Power { external, charging: false, battery, reached: battery.reaches(), power_save };
-    World { networks, power, ..World::unknown() }
+    World { networks, power, suspending: rng.u32(0..8) == 0, ..World::unknown() }
 }
 
 fn some_answer(rng: &mut fastrand::Rng, tasks: &[TaskId]) -> Answer {

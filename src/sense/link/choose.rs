@@ -2,47 +2,78 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use netlink_packet_route::link::LinkLayerType;
-
-use super::sysfs::Radio;
-use super::tables::{DefaultRoute, Interface, Lookup, Tables};
-use crate::model::{Connectivity, InterfaceRule, LinkType, Metered, Network};
+use super::nature::{Make, Nature, Stack, make};
+use super::tables::{Address, DefaultRoute, Hop, Interface, Lookup, Tables};
+use crate::model::{Connectivity, Facts, InterfaceRule, Network};
 
 /// How many interfaces may be built on one another before we stop asking what carries them.
-const DEEPEST: u8 = 8;
+const DEEPEST: usize = 8;
 
 /// The network as seen by traffic to these addresses.
-pub(super) fn network(targets: &[IpAddr], tables: &Tables, rules: &[InterfaceRule]) -> Network {
-    let Some((interface, source)) = route(targets, tables) else {
+pub(super) fn network(targets: &[IpAddr], tables: &Tables, rules: &[InterfaceRule], facts: &Facts) -> Network {
+    let Some(Way { interface, source, direct }) = way(targets, tables) else {
         return Network::none();
     };
-    let nature = nature(interface, tables, rules, DEEPEST);
+    let stack = stack(interface, tables);
+    let Nature { link, metered, roaming, radio } = Nature::of(&stack, rules, facts);
     Network {
         connected: true,
-        link: nature.link,
+        link,
         interface: interface.name.clone(),
+        carrier: stack.bottom.name.clone(),
+        direct: direct && stack.levels().all(|level| is_built_on_a_link(level, tables)),
         connectivity: Connectivity::Unknown,
-        metered: nature.metered,
+        metered,
+        roaming,
+        ssid: radio.ssid,
+        strength: radio.strength,
+        frequency: radio.frequency,
         subnet: subnet(interface, source, tables),
-        ..Network::none()
     }
 }
 
-/// The interface and source address for traffic to the first address that can be reached. If no route speaks of any of
-/// them (none is known, or they are of a protocol that this network has not), a default route will do: the name may
-/// resolve to others here.
-fn route<'a>(targets: &[IpAddr], tables: &'a Tables) -> Option<(&'a Interface, Option<IpAddr>)> {
+/// How packets leave.
+struct Way<'a> {
+    interface: &'a Interface,
+    source: Option<IpAddr>,
+    /// To this host itself or to a neighbour on the link.
+    direct: bool,
+}
+
+/// The way to the first address that can be reached. If no route speaks of any of them (none is known, or they are of a
+/// protocol that this network has not), a default route will do: the name may resolve to others here.
+fn way<'a>(targets: &[IpAddr], tables: &'a Tables) -> Option<Way<'a>> {
     let lookup = |target: &IpAddr| *tables.lookups.get(target).unwrap_or(&Lookup::NoRoute);
     if targets.iter().all(|target| lookup(target) == Lookup::NoRoute) {
-        return defaults(tables).next();
+        return defaults(tables).next().map(|(interface, source)| Way { interface, source, direct: false });
     }
     targets.iter().find_map(|target| match lookup(target) {
-        Lookup::Via { interface, source } => {
+        Lookup::Via { interface, source, hop } => {
             let interface = tables.interfaces.get(&interface).filter(|interface| interface.up)?;
-            reaches(source?, *target).then_some((interface, source))
+            let direct = match hop {
+                Hop::Host => true,
+                Hop::Gateway => false,
+                // A modem's default route names no gateway either.
+                Hop::Link => addresses(interface, tables).any(|own| is_in_subnet(*target, own)),
+            };
+            reaches(source?, *target).then_some(Way { interface, source, direct })
         }
         Lookup::Refused | Lookup::NoRoute => None,
     })
+}
+
+/// Whether an address is of the subnet that another is of.
+fn is_in_subnet(target: IpAddr, own: &Address) -> bool {
+    let differing = match (target.to_canonical(), own.address) {
+        (IpAddr::V4(target), IpAddr::V4(own)) => (target.to_bits() ^ own.to_bits()).leading_zeros(),
+        (IpAddr::V6(target), IpAddr::V6(own)) => (target.to_bits() ^ own.to_bits()).leading_zeros(),
+        (IpAddr::V4(_), IpAddr::V6(_)) | (IpAddr::V6(_), IpAddr::V4(_)) => return false,
+    };
+    differing >= u32::from(own.prefix)
+}
+
+fn addresses<'a>(interface: &'a Interface, tables: &'a Tables) -> impl Iterator<Item = &'a Address> {
+    tables.addresses.iter().filter(|address| address.interface == interface.index)
 }
 
 /// The default routes that lead somewhere, the preferred first; IPv4 before IPv6 where they are equal.
@@ -66,8 +97,8 @@ fn defaults(tables: &Tables) -> impl Iterator<Item = (&Interface, Option<IpAddr>
 
 /// An address of the interface from which packets can go anywhere.
 fn source(interface: &Interface, ipv6: bool, tables: &Tables) -> Option<IpAddr> {
-    let own = tables.addresses.iter().filter(|address| address.interface == interface.index && address.settled);
-    own.map(|address| address.address).find(|&address| {
+    let own = addresses(interface, tables).filter(|own| own.settled);
+    own.map(|own| own.address).find(|&address| {
         let everywhere = IpAddr::V6(Ipv6Addr::UNSPECIFIED);
         address.is_ipv6() == ipv6 && reaches(address, everywhere)
     })
@@ -85,108 +116,47 @@ fn reaches(source: IpAddr, target: IpAddr) -> bool {
 
 /// The source address with its prefix; of another interface's address, which is borrowed, nothing.
 fn subnet(interface: &Interface, source: Option<IpAddr>, tables: &Tables) -> String {
-    let own = |wanted: &IpAddr| {
-        tables.addresses.iter().find(|own| own.interface == interface.index && own.address == *wanted)
-    };
+    let own = |wanted: &IpAddr| addresses(interface, tables).find(|own| own.address == *wanted);
     source.as_ref().and_then(own).map(|own| format!("{}/{}", own.address, own.prefix)).unwrap_or_default()
 }
 
-/// What a link is like.
-#[derive(Debug, Clone, Copy)]
-struct Nature {
-    link: LinkType,
-    metered: Metered,
-}
-
-impl Nature {
-    fn of(link: LinkType) -> Self {
-        let metered = if link == LinkType::Cellular { Metered::GuessYes } else { Metered::GuessNo };
-        Self { link, metered }
+/// An interface with all that carries it.
+fn stack<'a>(interface: &'a Interface, tables: &'a Tables) -> Stack<'a> {
+    let mut stack = Stack { above: Vec::new(), bottom: interface };
+    while stack.above.len() < DEEPEST
+        && let Some(next) = carrier(stack.bottom, tables)
+    {
+        stack.above.push(stack.bottom);
+        stack.bottom = next;
     }
+    stack
 }
 
-/// What an interface is like: by the first rule that knows its name; else as what carries it; else as its driver says.
-fn nature(interface: &Interface, tables: &Tables, rules: &[InterfaceRule], depth: u8) -> Nature {
-    let rule = rules.iter().find(|rule| matches(&rule.pattern, &interface.name));
-    let own = match (make(interface), rule.and_then(|rule| rule.link)) {
-        (_, Some(link)) | (Make::Real(link), None) => Nature::of(link),
-        (Make::Carried { otherwise }, None) => carrier(interface, tables)
-            .filter(|_| depth > 0)
-            .map_or(Nature::of(otherwise), |carrier| nature(carrier, tables, rules, depth - 1)),
-    };
-    Nature { metered: rule.and_then(|rule| rule.metered).unwrap_or(own.metered), ..own }
-}
-
-/// What an interface is made of.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Make {
-    Real(LinkType),
-    /// Another link carries its packets; `otherwise` if that cannot be found.
-    Carried {
-        otherwise: LinkType,
-    },
-}
-
-fn make(interface: &Interface) -> Make {
-    match interface.kind.as_deref() {
-        Some("veth" | "bridge" | "bond" | "team" | "dsa") => Make::Real(LinkType::Ethernet),
-        Some("virt_wifi") => Make::Real(LinkType::Wifi),
-        Some("wwan" | "rmnet") => Make::Real(LinkType::Cellular),
-        // On a device without a cable's or a radio's route beside it, it is dialled over a modem.
-        Some("ppp") => Make::Carried { otherwise: LinkType::Cellular },
-        // vlan, macvlan, tun, wireguard, gre, …
-        Some(_) => Make::Carried { otherwise: LinkType::Other },
-        None => device(interface),
-    }
-}
-
-fn device(interface: &Interface) -> Make {
-    match (interface.radio, interface.hardware) {
-        (Some(Radio::Wifi), _) => Make::Real(LinkType::Wifi),
-        (Some(Radio::Modem), _) => Make::Real(LinkType::Cellular),
-        (Some(Radio::Bluetooth), _) => Make::Real(LinkType::Other),
-        (None, LinkLayerType::Ether) => Make::Real(LinkType::Ethernet),
-        (None, LinkLayerType::Rawip | LinkLayerType::PhonetPipe) => Make::Real(LinkType::Cellular),
-        (None, LinkLayerType::Ppp) => Make::Carried { otherwise: LinkType::Cellular },
-        (None, _) => Make::Real(LinkType::Other),
-    }
-}
-
-/// The link below: the one it is built on, else the best default route that is no tunnel.
+/// The link below a tunnel: the one it is built on, else the best default route that is no tunnel.
 fn carrier<'a>(interface: &Interface, tables: &'a Tables) -> Option<&'a Interface> {
-    let below = interface.lower.and_then(|index| tables.interfaces.get(&index));
-    below.or_else(|| defaults(tables).map(|(other, _)| other).find(|other| matches!(make(other), Make::Real(_))))
+    match make(interface) {
+        Make::Real(_) => None,
+        Make::Carried { .. } => lower(interface, tables)
+            .or_else(|| defaults(tables).map(|(other, _)| other).find(|other| matches!(make(other), Make::Real(_)))),
+    }
 }
 
-/// Whether a name fits a pattern of `*` (any characters) and `?` (any one).
-fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
-    let (mut p, mut n) = (0, 0);
-    // Where to go on if what follows the last star does not fit: it takes one character more.
-    let mut retry = None;
-    while n < name.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p, n));
-                p += 1;
-            }
-            Some(&c) if c == '?' || c == name[n] => (p, n) = (p + 1, n + 1),
-            _ => match retry {
-                Some((star, taken)) => {
-                    retry = Some((star, taken + 1));
-                    (p, n) = (star + 1, taken + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|&c| c == '*')
+fn lower<'a>(interface: &Interface, tables: &'a Tables) -> Option<&'a Interface> {
+    interface.lower.and_then(|index| tables.interfaces.get(&index))
+}
+
+/// Whether its neighbours are those of a real link, and not behind a tunnel that goes anywhere.
+fn is_built_on_a_link(interface: &Interface, tables: &Tables) -> bool {
+    matches!(make(interface), Make::Real(_)) || lower(interface, tables).is_some()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::tables::Address;
+    use netlink_packet_route::link::LinkLayerType;
+
+    use super::super::sysfs::Radio;
     use super::*;
+    use crate::model::{InterfaceFacts, LinkType, Metered};
 
     fn interface(index: u32, name: &str, kind: Option<&str>) -> Interface {
         Interface {
@@ -213,29 +183,14 @@ mod tests {
     }
 
     fn rule(pattern: &str, link: Option<LinkType>, metered: Option<Metered>) -> InterfaceRule {
-        InterfaceRule { pattern: pattern.into(), link, metered }
+        InterfaceRule { pattern: pattern.into(), ssid: None, link, metered }
     }
 
     /// Name, type and metering of what traffic to nowhere in particular meets.
     fn shown(tables: &Tables, rules: &[InterfaceRule]) -> (String, LinkType, Metered) {
-        let network = network(&[], tables, rules);
+        let network = network(&[], tables, rules, &Facts::new());
         assert!(network.connected);
         (network.interface, network.link, network.metered)
-    }
-
-    #[test]
-    fn a_device_is_what_its_radio_or_hardware_says() {
-        let with = |radio, hardware| make(&Interface { radio, hardware, ..interface(1, "x", None) });
-        assert_eq!(with(Some(Radio::Wifi), LinkLayerType::Ether), Make::Real(LinkType::Wifi));
-        assert_eq!(with(Some(Radio::Modem), LinkLayerType::None), Make::Real(LinkType::Cellular));
-        assert_eq!(with(Some(Radio::Bluetooth), LinkLayerType::Ether), Make::Real(LinkType::Other));
-        assert_eq!(with(None, LinkLayerType::Ether), Make::Real(LinkType::Ethernet));
-        assert_eq!(with(None, LinkLayerType::Rawip), Make::Real(LinkType::Cellular));
-        assert_eq!(with(None, LinkLayerType::Loopback), Make::Real(LinkType::Other));
-        assert_eq!(with(None, LinkLayerType::Ppp), Make::Carried { otherwise: LinkType::Cellular });
-        assert_eq!(make(&interface(1, "x", Some("veth"))), Make::Real(LinkType::Ethernet));
-        assert_eq!(make(&interface(1, "x", Some("wwan"))), Make::Real(LinkType::Cellular));
-        assert_eq!(make(&interface(1, "x", Some("wireguard"))), Make::Carried { otherwise: LinkType::Other });
     }
 
     #[test]
@@ -277,17 +232,17 @@ mod tests {
     fn a_wall_hides_what_comes_after_it_in_its_own_protocol() {
         let mut tables = tables(vec![interface(1, "eth0", None)]);
         tables.defaults = vec![DefaultRoute { interfaces: vec![], ..default_by(0, 10) }, default_by(1, 20)];
-        assert_eq!(network(&[], &tables, &[]), Network::none());
+        assert_eq!(network(&[], &tables, &[], &Facts::new()), Network::none());
         tables.defaults.push(DefaultRoute {
             ipv6: true,
             source: Some("fd77::2".parse().unwrap()),
             ..default_by(1, 30)
         });
-        assert!(network(&[], &tables, &[]).connected);
+        assert!(network(&[], &tables, &[], &Facts::new()).connected);
         tables.defaults.push(DefaultRoute { ipv6: true, interfaces: vec![], ..default_by(0, 30) });
-        assert_eq!(network(&[], &tables, &[]), Network::none());
+        assert_eq!(network(&[], &tables, &[], &Facts::new()), Network::none());
         tables.defaults.push(default_by(1, 5));
-        assert!(network(&[], &tables, &[]).connected);
+        assert!(network(&[], &tables, &[], &Facts::new()).connected);
     }
 
     #[test]
@@ -297,37 +252,76 @@ mod tests {
         let address =
             |address: &str, settled| Address { interface: 1, address: address.parse().unwrap(), prefix: 64, settled };
         tables.addresses = vec![address("fe80::2", true), address("2001:db8::2", false), address("192.0.2.7", true)];
-        assert_eq!(network(&[], &tables, &[]), Network::none());
+        assert_eq!(network(&[], &tables, &[], &Facts::new()), Network::none());
         tables.addresses[1].settled = true;
-        assert_eq!(network(&[], &tables, &[]).subnet, "2001:db8::2/64");
+        assert_eq!(network(&[], &tables, &[], &Facts::new()).subnet, "2001:db8::2/64");
     }
 
     #[test]
     fn targets_are_tried_in_order_and_a_default_route_only_if_no_route_speaks_of_them() {
         let [near, far, other] = ["192.0.2.1", "198.51.100.1", "2001:db8::1"].map(|address| address.parse().unwrap());
         let mut tables = tables(vec![interface(1, "eth0", None), interface(2, "eth1", None)]);
-        let by = |index| Lookup::Via { interface: index, source: Some("192.0.2.7".parse().unwrap()) };
-        let name = |tables: &Tables| network(&[near, far, other], tables, &[]).interface;
+        let by =
+            |index| Lookup::Via { interface: index, source: Some("192.0.2.7".parse().unwrap()), hop: Hop::Gateway };
+        let name = |tables: &Tables| network(&[near, far, other], tables, &[], &Facts::new()).interface;
         assert_eq!(name(&tables), "eth0");
         tables.lookups = [(near, Lookup::NoRoute), (far, by(2)), (other, Lookup::NoRoute)].into();
         assert_eq!(name(&tables), "eth1");
         tables.lookups = [(near, Lookup::Refused), (far, Lookup::NoRoute), (other, Lookup::NoRoute)].into();
         assert_eq!(name(&tables), "");
-        tables.lookups.insert(far, Lookup::Via { interface: 1, source: None });
+        tables.lookups.insert(far, Lookup::Via { interface: 1, source: None, hop: Hop::Gateway });
         assert_eq!(name(&tables), "", "nothing to send from");
         tables.lookups.insert(near, by(7));
         assert_eq!(name(&tables), "", "an interface that has just gone");
     }
 
     #[test]
-    fn patterns_are_those_of_a_shell() {
-        for (pattern, name) in
-            [("eth0", "eth0"), ("*", ""), ("*", "x"), ("usb?", "usb0"), ("w*n*0", "wwan0"), ("a*ab", "aaab")]
-        {
-            assert!(matches(pattern, name), "{pattern} {name}");
-        }
-        for (pattern, name) in [("eth", "eth0"), ("eth0", "eth"), ("", "x"), ("usb?", "usb"), ("?", ""), ("*a", "ab")] {
-            assert!(!matches(pattern, name), "{pattern} {name}");
-        }
+    fn what_carries_a_route_is_named_and_lends_its_facts() {
+        let wifi = Interface { radio: Some(Radio::Wifi), ..interface(2, "wlan0", None) };
+        let all = tables(vec![interface(1, "wg0", Some("wireguard")), wifi]);
+        let said = InterfaceFacts { metered: Some(Metered::Yes), ..InterfaceFacts::default() };
+        let shown = network(&[], &all, &[], &[("wlan0".to_owned(), said)].into());
+        assert_eq!((shown.interface.as_str(), shown.carrier.as_str()), ("wg0", "wlan0"));
+        assert_eq!((shown.link, shown.metered), (LinkType::Wifi, Metered::Yes));
+        let shown = network(&[], &tables(vec![interface(1, "eth0", None)]), &[], &Facts::new());
+        assert_eq!((shown.interface.as_str(), shown.carrier.as_str()), ("eth0", "eth0"));
+    }
+
+    #[test]
+    fn only_a_neighbour_or_this_host_is_met_directly() {
+        let [near, far]: [IpAddr; 2] = ["192.0.2.1", "198.51.100.1"].map(|address| address.parse().unwrap());
+        let direct = |interfaces: Vec<Interface>, target: IpAddr, hop| {
+            let mut tables = tables(interfaces);
+            tables.addresses.push(Address {
+                interface: 1,
+                address: "192.0.2.7".parse().unwrap(),
+                prefix: 24,
+                settled: true,
+            });
+            let via = Lookup::Via { interface: 1, source: Some("192.0.2.7".parse().unwrap()), hop };
+            tables.lookups.insert(target, via);
+            network(&[target], &tables, &[], &Facts::new()).direct
+        };
+        let cable = || vec![interface(1, "eth0", None)];
+        assert!(direct(cable(), near, Hop::Link));
+        assert!(direct(cable(), far, Hop::Host));
+        assert!(!direct(cable(), near, Hop::Gateway));
+        assert!(!direct(cable(), far, Hop::Link), "a modem's route needs no gateway");
+        assert!(!direct(vec![interface(1, "wg0", Some("wireguard"))], near, Hop::Link), "a tunnel leads anywhere");
+        let vlan = Interface { lower: Some(2), ..interface(1, "eth0.7", Some("vlan")) };
+        assert!(direct(vec![vlan, interface(2, "eth0", None)], near, Hop::Link));
+        assert!(!network(&[], &tables(cable()), &[], &Facts::new()).direct);
+    }
+
+    #[test]
+    fn a_subnet_is_of_one_protocol() {
+        let own =
+            |address: &str, prefix| Address { interface: 1, address: address.parse().unwrap(), prefix, settled: true };
+        let is_in = |target: &str, own: &Address| is_in_subnet(target.parse().unwrap(), own);
+        assert!(is_in("192.0.2.129", &own("192.0.2.200", 25)) && !is_in("192.0.2.127", &own("192.0.2.200", 25)));
+        assert!(is_in("::ffff:192.0.2.1", &own("192.0.2.2", 24)));
+        assert!(is_in("192.0.2.2", &own("192.0.2.2", 32)) && !is_in("192.0.2.3", &own("192.0.2.2", 32)));
+        assert!(is_in("fd77::1", &own("fd77::2", 64)) && !is_in("fd78::1", &own("fd77::2", 64)));
+        assert!(!is_in("0.0.0.1", &own("::1", 0)));
     }
 }

@@ -3,6 +3,7 @@
 //! names and no DNS: addresses come in as [`Targets`].
 
 mod choose;
+mod nature;
 mod netlink;
 mod sysfs;
 mod tables;
@@ -14,8 +15,9 @@ use std::net::IpAddr;
 use rustix::io::Errno;
 use tokio::sync::watch;
 
-use crate::model::{BackendName, InterfaceRule, Network};
-use netlink::{Hints, Query};
+use super::netlink::Hints;
+use crate::model::{BackendName, Facts, InterfaceRule, Network};
+use netlink::Query;
 
 /// The addresses to which each backend's (or its proxy's) name last resolved, in the order they would be tried. An empty
 /// list: unknown, so that only a default route counts.
@@ -49,19 +51,20 @@ pub enum LinkError {
 }
 
 /// Calls `news` with the network by backend: once at the start, then whenever it differs from the last time, because of
-/// the kernel, other `targets` or other `rules`. Never ends; drop it to stop. Asleep while nothing happens.
+/// the kernel, other `targets`, other `rules` or other `facts`. Never ends; drop it to stop. Asleep while nothing happens.
 ///
-/// An `Err` says that nothing is known until the next call. It is tried again when the kernel hints at a change or the
-/// targets or rules change, after one attempt with new sockets at once.
+/// An `Err` says that nothing is known until the next call. It is tried again when the kernel hints at a change or what
+/// was given changes, after one attempt with new sockets at once.
 pub async fn watch(
     mut targets: watch::Receiver<Targets>,
     mut rules: watch::Receiver<Vec<InterfaceRule>>,
+    mut facts: watch::Receiver<Facts>,
     mut news: impl FnMut(Result<BTreeMap<BackendName, Network>, LinkError>),
 ) {
     let mut sense = Sense::default();
     let mut last = None;
     loop {
-        let found = sense.look(&targets.borrow_and_update(), &rules.borrow_and_update());
+        let found = sense.look(&targets.borrow_and_update(), &rules.borrow_and_update(), &facts.borrow_and_update());
         if last.as_ref() != Some(&found) {
             last = Some(found.clone());
             news(found);
@@ -69,6 +72,7 @@ pub async fn watch(
         tokio::select! {
             () = changed(&mut targets) => {}
             () = changed(&mut rules) => {}
+            () = changed(&mut facts) => {}
             () = sense.hint() => {}
         }
     }
@@ -95,17 +99,18 @@ impl Sense {
         &mut self,
         targets: &Targets,
         rules: &[InterfaceRule],
+        facts: &Facts,
     ) -> Result<BTreeMap<BackendName, Network>, LinkError> {
         if let Some(errno) = self.deaf.take() {
             return Err(LinkError::Listen(errno));
         }
         // Listening comes first: what changes while the truth is read sends another hint.
         if self.hints.is_none() {
-            self.hints = Some(Hints::open().map_err(LinkError::Open)?);
+            self.hints = Some(netlink::hints().map_err(LinkError::Open)?);
         }
         let wanted: BTreeSet<IpAddr> = targets.values().flatten().copied().collect();
         let tables = self.read(&wanted).or_else(|_broken| self.read(&wanted))?;
-        let network = |addresses: &Vec<IpAddr>| choose::network(addresses, &tables, rules);
+        let network = |addresses: &Vec<IpAddr>| choose::network(addresses, &tables, rules, facts);
         Ok(targets.iter().map(|(backend, addresses)| (backend.clone(), network(addresses))).collect())
     }
 
@@ -143,15 +148,15 @@ mod tests {
     async fn a_query_that_fails_is_tried_once_more_on_a_new_socket() {
         let broken = Query::of(NETLINK_GENERIC).unwrap();
         let mut sense = Sense { query: Some(broken), ..Sense::default() };
-        assert_eq!(sense.look(&Targets::new(), &[]), Ok(BTreeMap::new()));
+        assert_eq!(sense.look(&Targets::new(), &[], &Facts::new()), Ok(BTreeMap::new()));
     }
 
     #[tokio::test]
     async fn deafness_is_told_once_and_healed_by_the_next_look() {
         let mut sense = Sense { deaf: Some(Errno::IO), ..Sense::default() };
-        assert_eq!(sense.look(&Targets::new(), &[]), Err(LinkError::Listen(Errno::IO)));
+        assert_eq!(sense.look(&Targets::new(), &[], &Facts::new()), Err(LinkError::Listen(Errno::IO)));
         assert!(sense.hints.is_none(), "what broke at once is not opened again at once");
-        assert_eq!(sense.look(&Targets::new(), &[]), Ok(BTreeMap::new()));
+        assert_eq!(sense.look(&Targets::new(), &[], &Facts::new()), Ok(BTreeMap::new()));
         assert!(sense.hints.is_some());
     }
 }

@@ -4,12 +4,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{DecodeError, NlasIterator, parse_ip, parse_string, parse_u32};
+use netlink_packet_core::{DecodeError, parse_ip, parse_string, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader};
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType};
 use netlink_packet_route::route::{RouteHeader, RouteType};
 
+use super::super::netlink::for_each_attribute;
 use super::sysfs::{self, Radio};
 
 /// All that is so at one time.
@@ -64,11 +65,22 @@ pub(super) enum Lookup {
     Via {
         interface: u32,
         source: Option<IpAddr>,
+        hop: Hop,
     },
     /// A route says that packets go nowhere.
     Refused,
     /// No route says anything.
     NoRoute,
+}
+
+/// Where a packet goes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hop {
+    /// It stays on this host.
+    Host,
+    /// To whoever is at the other end of the link.
+    Link,
+    Gateway,
 }
 
 // linux/if_link.h
@@ -83,10 +95,12 @@ const IFA_LOCAL: u16 = 2;
 const IFA_FLAGS: u16 = 8;
 // linux/rtnetlink.h
 const RTA_OIF: u16 = 4;
+const RTA_GATEWAY: u16 = 5;
 const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_MULTIPATH: u16 = 9;
 const RTA_TABLE: u16 = 15;
+const RTA_VIA: u16 = 18;
 
 impl Interface {
     /// Reads an RTM_NEWLINK.
@@ -191,16 +205,19 @@ impl Lookup {
         if !matches!(header.kind, RouteType::Unicast | RouteType::Local) {
             return Ok(Self::Refused);
         }
+        let mut hop = if header.kind == RouteType::Local { Hop::Host } else { Hop::Link };
         let (mut interface, mut source) = (None, None);
         for_each_attribute(message, 12, |attribute, value| {
             match attribute {
                 RTA_OIF => interface = Some(parse_u32(value)?),
                 RTA_PREFSRC => source = Some(parse_ip(value)?),
+                // RTA_VIA: a gateway of the other protocol.
+                RTA_GATEWAY | RTA_VIA => hop = Hop::Gateway,
                 _ => {}
             }
             Ok(())
         })?;
-        Ok(interface.map_or(Self::NoRoute, |interface| Self::Via { interface, source }))
+        Ok(interface.map_or(Self::NoRoute, |interface| Self::Via { interface, source, hop }))
     }
 }
 
@@ -214,18 +231,6 @@ fn hops(mut value: &[u8]) -> Result<Vec<u32>, DecodeError> {
         value = value.get(next.max(8)..).unwrap_or_default();
     }
     Ok(interfaces)
-}
-
-fn for_each_attribute(
-    message: &[u8],
-    header: usize,
-    mut each: impl FnMut(u16, &[u8]) -> Result<(), DecodeError>,
-) -> Result<(), DecodeError> {
-    for attribute in NlasIterator::new(message.get(header..).unwrap_or_default()) {
-        let attribute = attribute?;
-        each(attribute.kind(), attribute.value())?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -7,9 +7,6 @@ use std::path::Path;
 
 use crate::model::{Battery, Power};
 
-/// Under so much percent, on battery, the device is taken to save power where nothing else says whether it does.
-const SAVING: f64 = 15.0;
-
 /// One supply, as far as it can be read.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Supply {
@@ -78,7 +75,8 @@ fn read_one(supply: &Path) -> Option<Supply> {
     }
 }
 
-/// What the supplies mean; `charge` is how full the batteries are together, if that is known better than each says.
+/// What the supplies mean; `charge` is how full the batteries are together, if that is known better than each says. Whether
+/// power is saved they do not say.
 pub(super) fn judge(supplies: &[Supply], charge: Option<f64>) -> Power {
     let lines: Vec<bool> = supplies
         .iter()
@@ -93,9 +91,8 @@ pub(super) fn judge(supplies: &[Supply], charge: Option<f64>) -> Power {
             .collect();
     let battery = battery(&batteries, charge);
     let external = is_external(&lines, &batteries);
-    let power_save = !external && matches!(battery, Battery::Percent(percent) if percent < SAVING);
     let charging = batteries.iter().any(|(status, _)| *status == Status::Charging);
-    Power { external, charging, battery, reached: battery.reaches(), power_save }
+    Power { external, charging, battery, reached: battery.reaches(), power_save: false }
 }
 
 fn battery(batteries: &[(Status, Option<f64>)], charge: Option<f64>) -> Battery {
@@ -136,9 +133,9 @@ mod tests {
         class
     }
 
-    fn power(supplies: &[(&str, &str)]) -> (bool, bool, Battery, bool) {
+    fn power(supplies: &[(&str, &str)]) -> (bool, bool, Battery) {
         let power = judge(&read(device(supplies).path()).unwrap(), None);
-        (power.external, power.charging, power.battery, power.power_save)
+        (power.external, power.charging, power.battery)
     }
 
     #[test]
@@ -146,25 +143,25 @@ mod tests {
         use Battery::{None, Percent, Unreadable};
         let on = "type=Mains online=1";
         let off = "type=Mains online=0";
-        /// What it is, its supplies, and: external power, charging, the battery, power-save.
-        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], (bool, bool, Battery, bool));
+        /// What it is, its supplies, and: external power, charging, the battery.
+        type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], (bool, bool, Battery));
         let cases: &[Case<'_>] = &[
-            ("a desktop", &[], (true, false, None, false)),
-            ("a desktop with a supply", &[("AC", off)], (true, false, None, false)),
+            ("a desktop", &[], (true, false, None)),
+            ("a desktop with a supply", &[("AC", off)], (true, false, None)),
             (
                 "a laptop on battery",
                 &[("AC", off), ("BAT0", "type=Battery present=1 status=Discharging capacity=73")],
-                (false, false, Percent(73.0), false),
+                (false, false, Percent(73.0)),
             ),
             (
                 "a laptop that charges",
                 &[("AC", on), ("BAT0", "type=Battery status=Charging capacity=12")],
-                (true, true, Percent(12.0), false),
+                (true, true, Percent(12.0)),
             ),
             (
                 "a laptop nearly empty",
                 &[("AC", off), ("BAT0", "type=Battery status=Discharging capacity=14")],
-                (false, false, Percent(14.0), true),
+                (false, false, Percent(14.0)),
             ),
             (
                 "two batteries, the second at rest",
@@ -173,7 +170,7 @@ mod tests {
                     ("BAT0", "type=Battery status=Discharging capacity=40"),
                     ("BAT1", "type=Battery status=Not_charging capacity=80"),
                 ],
-                (false, false, Percent(60.0), false),
+                (false, false, Percent(60.0)),
             ),
             (
                 "two batteries, the second full, no line known",
@@ -181,22 +178,22 @@ mod tests {
                     ("BAT0", "type=Battery status=Discharging capacity=40"),
                     ("BAT1", "type=Battery status=Full capacity=100"),
                 ],
-                (false, false, Percent(70.0), false),
+                (false, false, Percent(70.0)),
             ),
             (
                 "held at a charge limit",
                 &[("AC", on), ("BAT0", "type=Battery status=Not_charging capacity=80")],
-                (true, false, Percent(80.0), false),
+                (true, false, Percent(80.0)),
             ),
             (
                 "a phone whose charger no driver shows",
                 &[("battery", "type=Battery status=Not_charging capacity=80")],
-                (true, false, Percent(80.0), false),
+                (true, false, Percent(80.0)),
             ),
             (
                 "just unplugged",
                 &[("AC", off), ("BAT0", "type=Battery status=Not_charging capacity=80")],
-                (false, false, Percent(80.0), false),
+                (false, false, Percent(80.0)),
             ),
             (
                 "USB-C only",
@@ -205,7 +202,7 @@ mod tests {
                     ("ucsi-source-psy-2", "type=USB online=0"),
                     ("BAT0", "type=Battery status=Unknown capacity=99"),
                 ],
-                (true, false, Percent(99.0), false),
+                (true, false, Percent(99.0)),
             ),
             (
                 "a headset and a mouse",
@@ -213,24 +210,20 @@ mod tests {
                     ("hidpp_battery_0", "type=Battery scope=Device status=Discharging capacity=5"),
                     ("headset", "type=Battery scope=Device status=Charging capacity=5"),
                 ],
-                (true, false, None, false),
+                (true, false, None),
             ),
-            (
-                "an empty bay",
-                &[("AC", on), ("BAT0", "type=Battery present=0 status=Unknown")],
-                (true, false, None, false),
-            ),
+            ("an empty bay", &[("AC", on), ("BAT0", "type=Battery present=0 status=Unknown")], (true, false, None)),
             (
                 "a battery that cannot be read",
                 &[("AC", off), ("BAT0", "type=Battery status=Discharging")],
-                (false, false, Unreadable, false),
+                (false, false, Unreadable),
             ),
             (
                 "nonsense from a driver",
                 &[("BAT0", "type=Battery status=Exploding capacity=65535")],
-                (false, false, Unreadable, false),
+                (false, false, Unreadable),
             ),
-            ("a folder without files", &[("BAT0", "")], (true, false, None, false)),
+            ("a folder without files", &[("BAT0", "")], (true, false, None)),
         ];
         for (what, supplies, expected) in cases {
             assert_eq!(power(supplies), *expected, "{what}");
@@ -241,7 +234,6 @@ mod tests {
     fn what_is_known_of_all_batteries_together_goes_before_what_each_says() {
         let supplies = [Supply::Battery { status: Status::Discharging, capacity: Some(50.0) }];
         assert_eq!(judge(&supplies, Some(12.5)).battery, Battery::Percent(12.5));
-        assert!(judge(&supplies, Some(12.5)).power_save);
         assert_eq!(judge(&[], Some(12.5)).battery, Battery::None);
     }
 }
