@@ -5,6 +5,8 @@ use std::net::TcpListener;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use ferryd::sim::Scenario;
+
 use crate::bent::{Bent, FERRYCTL, ask, echo};
 
 #[test]
@@ -127,31 +129,17 @@ fn a_portal_answers_http_for_everyone_and_closes_on_others() {
 
 #[test]
 fn the_scenario_is_followed_and_a_seed_repeats_it() {
-    let changes = |seed: u64| {
-        let mut bent = Bent::start(echo(), &format!("--scenario intermittent --speed 100 --seed {seed}"));
-        (0..6).map(|_| bent.until_changed()).collect::<Vec<_>>()
-    };
-    let up: Vec<bool> = changes(1).iter().map(|now| now["up"].as_bool().expect("a flag")).collect();
+    let mut fast = Bent::start(echo(), "--scenario intermittent --speed 100");
+    let up: Vec<bool> = (0..6).map(|_| fast.until_changed()["up"].as_bool().expect("a flag")).collect();
     assert_eq!(up, [true, false, true, false, true, false], "it is gone at first");
     let mut noon = Bent::start(echo(), "--scenario commute --skip 12h");
     assert_eq!(noon.order("status")["now"]["type"], "wifi");
-    // Told at its beginning, so no clock has a part in it.
-    let next = |seed: u64| {
-        let output = Command::new("timeout")
-            .args(["1", FERRYCTL, "bend", "--scenario", "intermittent", "--json", "--seed", &seed.to_string()])
-            .args(["--listen", "127.0.0.1:0", "--to", "127.0.0.1:9"])
-            .stdin(Stdio::null())
-            .output()
-            .expect("ferryctl runs");
-        let line: serde_json::Value = serde_json::Deserializer::from_slice(&output.stdout)
-            .into_iter()
-            .next()
-            .expect("a line")
-            .expect("a JSON document");
-        line["now"]["next"].as_u64().expect("a time")
-    };
-    assert!(next(1).abs_diff(next(1)) <= 20, "one seed");
-    assert!(next(1).abs_diff(next(2)) > 20, "another");
+    for seed in [1, 2] {
+        let mut bent = Bent::start(echo(), &format!("--scenario intermittent --seed {seed}"));
+        let (changes, _) = Scenario::Intermittent.timeline(seed).nth(1).expect("endless");
+        let next = Duration::from_millis(bent.order("status")["now"]["next"].as_u64().expect("a time"));
+        assert!(next <= changes && next + Duration::from_secs(4) > changes, "{next:?} until {changes:?}");
+    }
 }
 
 #[test]
