@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::Request;
 use super::compression::Compression;
 use super::reading::{LONGEST_WAIT, is_html, retry_after, unanswered};
-use crate::http::{Addresses, Call, Client, ClientError, Reply, SendError, plain};
+use crate::http::{Addresses, Call, Client, ClientError, Meter, Reply, SendError, plain};
 use crate::model::{Answer, AnswerMode, BackendConfig, Claimed, ItemOutcome, ItemResult, TaskId, TaskResult};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -41,7 +41,8 @@ impl HttpBackend {
         &self.client
     }
 
-    pub(super) async fn attempt(&self, request: Request<'_>) -> Answer {
+    pub(super) async fn attempt(&self, request: Request<'_>, meter: Option<Meter>) -> Answer {
+        let client = self.client.metered(meter);
         debug_assert!(!request.tasks.is_empty(), "an attempt has tasks");
         debug_assert!(self.mode == AnswerMode::Items || request.tasks.len() == 1, "one task a request");
         let body = match (self.mode, request.tasks) {
@@ -56,7 +57,7 @@ impl HttpBackend {
         {
             headers.insert(IDEMPOTENCY_KEY, key);
         }
-        match self.exchange(headers, body).await {
+        match self.exchange(&client, headers, body).await {
             Ok(reply) => self.read(&reply, request.tasks),
             Err(error) => unanswered(error),
         }
@@ -64,26 +65,22 @@ impl HttpBackend {
 
     /// Sends the body, gzipped where the server takes that; a refusal that gzip may be to blame for is asked again
     /// without.
-    async fn exchange(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Reply, SendError> {
+    async fn exchange(&self, client: &Client, headers: HeaderMap, body: Vec<u8>) -> Result<Reply, SendError> {
         let Some(packed) = self.compression.pack(&body) else {
-            let reply = self.post(headers, body).await?;
+            let reply = post(client, headers, body).await?;
             self.compression.heed(&reply);
             return Ok(reply);
         };
         let mut marked = headers.clone();
         marked.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        let reply = self.post(marked, packed).await?;
+        let reply = post(client, marked, packed).await?;
         if !self.compression.is_suspect(&reply) {
             self.compression.learn(&reply);
             return Ok(reply);
         }
-        let again = self.post(headers, body).await?;
+        let again = post(client, headers, body).await?;
         self.compression.compare(reply.status, &again);
         Ok(again)
-    }
-
-    async fn post(&self, headers: HeaderMap, body: Vec<u8>) -> Result<Reply, SendError> {
-        self.client.send(Call { method: Method::POST, headers, body }).await
     }
 
     fn read(&self, reply: &Reply, tasks: &[Claimed]) -> Answer {
@@ -108,6 +105,10 @@ impl HttpBackend {
             },
         }
     }
+}
+
+async fn post(client: &Client, headers: HeaderMap, body: Vec<u8>) -> Result<Reply, SendError> {
+    client.send(Call { method: Method::POST, headers, body }).await
 }
 
 /// The request's body. Payloads are JSON text already and go in as they are.

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use self::http::HttpBackend;
 use self::tus::TusBackend;
-use crate::http::{Addresses, Client, ClientError};
+use crate::http::{Addresses, Client, ClientError, Meter};
 use crate::model::{
     Answer, AtChunk, BackendConfig, BackendKind, BackendName, Claimed, Cut, StrategyName, TaskId, Transfer,
 };
@@ -40,6 +40,8 @@ pub struct Hands<'a> {
     pub report: &'a (dyn Fn(Transfer) + Send + Sync),
     /// What the attempt should heed.
     pub cue: watch::Receiver<Cue>,
+    /// What counts and paces its bytes.
+    pub meter: Option<Meter>,
 }
 
 /// Durable memory of one attempt's tasks.
@@ -129,7 +131,7 @@ impl Backend {
     pub async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
         match &self.kind {
             Kind::Http(http) => tokio::select! {
-                answer = http.attempt(request) => answer,
+                answer = http.attempt(request, hands.meter) => answer,
                 () = lost_for_good(hands.cue) => Answer::Cut(Cut::Link),
             },
             Kind::Tus(tus) => tus.attempt(request, hands).await,

@@ -38,6 +38,7 @@ pub(super) const INTERFACE: Interface = Interface {
 pub(super) fn properties(name: &StrategyName, config: &Config, status: &Status) -> Dictionary<'static> {
     let shown = status.strategies.get(name);
     let counts = shown.map(|strategy| strategy.counts).unwrap_or_default();
+    let budget = shown.and_then(|strategy| strategy.budget);
     let priority = config.strategies.get(name).map_or(0, |strategy| strategy.priority);
     Dictionary::from([
         ("Name", name.to_string().into()),
@@ -48,8 +49,8 @@ pub(super) fn properties(name: &StrategyName, config: &Config, status: &Status) 
         ("Blocked", words(shown.map_or(&[], |strategy| &strategy.blocked)).into()),
         ("NextAttempt", micros(shown.and_then(|strategy| strategy.next_attempt)).into()),
         ("Paused", shown.is_some_and(|strategy| strategy.pause.is_some()).into()),
-        ("BudgetUsed", 0u64.into()),
-        ("BudgetLimit", 0u64.into()),
+        ("BudgetUsed", budget.map_or(0, |(used, _)| used).into()),
+        ("BudgetLimit", budget.map_or(0, |(_, limit)| limit).into()),
     ])
 }
 

@@ -184,6 +184,7 @@ pub(super) fn assume(mut options: Options<'_>) -> Result<Assume, Refusal> {
         external_power: options.flag("external_power")?,
         battery_percent: options.real("battery_percent", 100.0)?,
         power_save: options.flag("power_save")?,
+        time: options.number("time", u64::MAX)?.map(WallTime::from_micros),
     };
     options.end()?;
     Ok(assume)

@@ -9,7 +9,7 @@ use super::{manager, network, standard, strategy, tasks, wire};
 use crate::model::{
     Access, BatteryFloor, Conditions, Config, Connectivity, Device, HistoryEntry, Kind, Limits, LinkType, ManagerState,
     Metered, Network, NetworkConfig, NetworkNeed, Original, Owner, Power, Quality, Quotas, State, Status, StoreConfig,
-    Strategy, StrategyName, TaskChange, TaskId, Transfer, Waiver, WallTime,
+    Strategy, StrategyName, TaskChange, TaskId, Transfer, Waiver, WallTime, Window,
 };
 
 /// Two strategies and no backend.
@@ -58,6 +58,8 @@ fn a_strategy((name, kind): (&str, Kind)) -> (StrategyName, Strategy) {
         charging: false,
         min_battery: BatteryFloor::default(),
         heed_power_save: false,
+        window: Window::default(),
+        metered_budget: None,
     };
     let strategy = Strategy {
         name: name.clone(),
@@ -69,6 +71,7 @@ fn a_strategy((name, kind): (&str, Kind)) -> (StrategyName, Strategy) {
         multiplier: 2.0,
         conditions,
         max_wait: None,
+        max_rate: None,
     };
     (name, strategy)
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::Host;
+use crate::model::Span;
 
 /// Somebody who may all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +45,18 @@ pub(super) fn proxy_url(text: &str) -> Result<Option<String>, String> {
         return Err(format!("{text:?} is not of the form http://HOST:PORT"));
     }
     Ok(Some(text.to_owned()))
+}
+
+/// The URL of the reachability probe; empty for none.
+pub(super) fn probe_url(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() { Ok(None) } else { backend_url(text).map(Some) }
+}
+
+/// What that URL answers with: text without the white space around it.
+pub(super) fn probe_body(text: &str) -> Result<String, String> {
+    const LIMIT: usize = 4096;
+    let text = text.trim();
+    if text.len() > LIMIT { Err(format!("longer than {LIMIT} bytes")) } else { Ok(text.to_owned()) }
 }
 
 /// An absolute URL with nothing in it that is secret or that no server sees. A refused one is not repeated: it may hold a
@@ -135,4 +148,26 @@ pub(super) fn device(text: &str) -> Result<Option<String>, String> {
         return Err(format!("{text:?} is longer than 255 bytes or holds control characters"));
     }
     Ok(Some(text.to_owned()).filter(|name| !name.is_empty()))
+}
+
+/// A part of the day, `HH:MM-HH:MM` by the local clock; it may pass midnight and end at 24:00.
+pub(super) fn span(text: &str) -> Result<Span, String> {
+    let wrong = || format!("{text:?} is no span of local time such as \"22:00-06:00\"");
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    let (from, to) = (minute(from.trim()).ok_or_else(wrong)?, minute(to.trim()).ok_or_else(wrong)?);
+    if from == to {
+        return Err(format!("{text:?} begins when it ends; leave the key out for \"always\""));
+    }
+    Span::new(from, to).ok_or_else(wrong)
+}
+
+/// Minutes after 00:00 of `HH:MM`, at most 1440.
+fn minute(text: &str) -> Option<u16> {
+    let number = |digits: &str| {
+        let plain = digits.len() == 2 && digits.bytes().all(|byte| byte.is_ascii_digit());
+        digits.parse::<u16>().ok().filter(|_| plain)
+    };
+    let (hour, minute) = text.split_once(':')?;
+    let (hour, minute) = (number(hour)?, number(minute)?);
+    (minute < 60).then_some(hour * 60 + minute).filter(|minutes| *minutes <= 1_440)
 }

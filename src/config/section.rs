@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::error::Complaint;
 use super::tree::{Node, Place, Table, Value};
-use super::units::{parse_duration, parse_size, show_duration, show_size};
+use super::units::{parse_duration, parse_rate, parse_size, show_duration, show_size};
 
 /// All that is wrong, gathered while reading.
 #[derive(Debug)]
@@ -101,6 +101,15 @@ impl<'a> Section<'a> {
         self.array(key).into_iter().filter_map(item).collect()
     }
 
+    /// Texts: an array of them, or a single one; an empty one is none.
+    pub(super) fn texts<T>(&self, key: &'static str, read: impl Fn(&str) -> Result<T, String>) -> Vec<T> {
+        match self.table.and_then(|table| table.get(key)).map(|node| &node.value) {
+            Some(Value::Text(text)) if text.is_empty() => self.text(key, |_| Ok(Vec::new())).unwrap_or_default(),
+            Some(Value::Text(_)) => self.text(key, read).into_iter().collect(),
+            _ => self.items(key, read),
+        }
+    }
+
     fn array(&self, key: &'static str) -> Vec<&'a Node> {
         let Some(node) = self.node(key) else { return Vec::new() };
         if let Value::Array(items) = &node.value {
@@ -181,17 +190,28 @@ impl<'a> Section<'a> {
 
     /// Bytes: an integer, or text with a unit.
     pub(super) fn size(&self, key: &'static str, range: RangeInclusive<u64>) -> Option<u64> {
-        self.take(key, |node| {
-            let bytes = match &node.value {
-                Value::Integer(value) => u64::try_from(*value).map_err(|_| format!("{value} is below 0"))?,
-                Value::Text(text) => parse_size(text)?,
-                Value::Float(_) | Value::Boolean(_) | Value::Date | Value::Array(_) | Value::Table(_) => {
-                    return Err(expected("a size", node));
-                }
-            };
-            let (low, high) = (show_size(*range.start()), show_size(*range.end()));
-            let outside = || format!("{} is not from {low} to {high}", show_size(bytes));
-            Some(bytes).filter(|bytes| range.contains(bytes)).ok_or_else(outside)
+        self.take(key, |node| size(node, &range))
+    }
+
+    /// A size, or the word for any (`Some(None)`).
+    pub(super) fn size_or(&self, key: &'static str, word: &str, range: RangeInclusive<u64>) -> Option<Option<u64>> {
+        self.take(key, |node| match text(node) {
+            Ok(text) if text == word => Ok(None),
+            Ok(_) | Err(_) => size(node, &range).map(Some).map_err(|words| format!("{words}, or {word:?}")),
+        })
+    }
+
+    /// Bytes a second, or the word for any number of them (`Some(None)`).
+    pub(super) fn rate_or(&self, key: &'static str, word: &str, range: RangeInclusive<u64>) -> Option<Option<u64>> {
+        let (low, high) = (show_size(*range.start()), show_size(*range.end()));
+        let outside = |text: &str| format!("{text:?} is not from {low}/s to {high}/s");
+        let within = |text: &str| match parse_rate(text)? {
+            rate if range.contains(&rate) => Ok(Some(rate)),
+            _ => Err(outside(text)),
+        };
+        self.text(key, |text| match text {
+            _ if text == word => Ok(None),
+            _ => within(text).map_err(|words| format!("{words}, or {word:?}")),
         })
     }
 
@@ -248,6 +268,19 @@ fn expected(what: &str, node: &Node) -> String {
 fn text(node: &Node) -> Result<&str, String> {
     let Value::Text(text) = &node.value else { return Err(expected("text", node)) };
     Ok(text)
+}
+
+fn size(node: &Node, range: &RangeInclusive<u64>) -> Result<u64, String> {
+    let bytes = match &node.value {
+        Value::Integer(value) => u64::try_from(*value).map_err(|_| format!("{value} is below 0"))?,
+        Value::Text(text) => parse_size(text)?,
+        Value::Float(_) | Value::Boolean(_) | Value::Date | Value::Array(_) | Value::Table(_) => {
+            return Err(expected("a size", node));
+        }
+    };
+    let (low, high) = (show_size(*range.start()), show_size(*range.end()));
+    let outside = || format!("{} is not from {low} to {high}", show_size(bytes));
+    Some(bytes).filter(|bytes| range.contains(bytes)).ok_or_else(outside)
 }
 
 fn within(text: &str, range: &RangeInclusive<Duration>) -> Result<Duration, String> {

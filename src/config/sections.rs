@@ -9,15 +9,17 @@ use super::tree::Table;
 use super::{Host, strategies};
 use crate::model::{
     Access, AnswerMode, BackendConfig, BackendKind, BackendName, Config, Credential, Device, HeaderToken,
-    InterfaceRule, Limits, LinkType, Metered, NetworkConfig, Quotas, StoreConfig,
+    InterfaceRule, Limits, LinkType, Metered, NetworkConfig, ProbeConfig, Quotas, StoreConfig,
 };
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
-const KIB: u64 = 1 << 10;
+pub(super) const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+pub(super) const GIB: u64 = 1 << 30;
+pub(super) const TIB: u64 = 1 << 40;
 
 /// The whole of it; `None` if a value that has no default is missing (and was complained of). What was complained of
 /// stands here with its default.
@@ -108,8 +110,17 @@ fn network(section: Section<'_>) -> NetworkConfig {
     let rules = section.list("interface");
     let interfaces = rules.into_iter().filter_map(interface).collect();
     let link_grace = section.duration("link_grace", Duration::ZERO..=MINUTE);
+    let probe = probe(&section);
     section.finish();
-    NetworkConfig { interfaces, link_grace: link_grace.unwrap_or(3 * SECOND) }
+    NetworkConfig { interfaces, link_grace: link_grace.unwrap_or(3 * SECOND), probe }
+}
+
+fn probe(section: &Section<'_>) -> Option<ProbeConfig> {
+    let url = section.text("probe_url", names::probe_url).flatten();
+    let status = section.integer("probe_status", 200..=599);
+    let body = section.text("probe_body", names::probe_body);
+    let status = status.and_then(|status| u16::try_from(status).ok()).unwrap_or(204);
+    Some(ProbeConfig { url: url?, status, body: body.unwrap_or_default() })
 }
 
 fn interface(section: Section<'_>) -> Option<InterfaceRule> {

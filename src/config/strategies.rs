@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::names;
 use super::section::Section;
-use super::sections::{DAY, SECOND, small};
-use crate::model::{BackendKind, BackendName, BatteryFloor, Conditions, Kind, NetworkNeed, Strategy, StrategyName};
+use super::sections::{DAY, GIB, KIB, SECOND, TIB, small};
+use crate::model::{
+    BackendKind, BackendName, BatteryFloor, Conditions, Kind, NetworkNeed, Strategy, StrategyName, Window,
+};
 
 /// A strategy's values before an admin's.
 struct Shipped {
@@ -112,6 +115,7 @@ fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName,
     let multiplier = section.number("multiplier", 1.0..=10.0);
     let conditions = conditions(&section, shipped, kind);
     let max_wait = section.duration_or_never("max_wait", SECOND..=30 * DAY);
+    let max_rate = section.rate_or("max_rate", "unlimited", 8 * KIB..=GIB);
     section.finish();
     Strategy {
         name: name.clone(),
@@ -123,6 +127,7 @@ fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName,
         multiplier: multiplier.unwrap_or(shipped.multiplier),
         conditions,
         max_wait: max_wait.unwrap_or(shipped.max_wait),
+        max_rate: max_rate.flatten(),
     }
 }
 
@@ -133,12 +138,16 @@ fn conditions(section: &Section<'_>, shipped: &Shipped, kind: Kind) -> Condition
     let charging = section.boolean("charging");
     let min_battery = section.one_of("min_battery", &BatteryFloor::ALL).and_then(BatteryFloor::new);
     let heed_power_save = section.boolean("heed_power_save");
+    let window = section.texts("window", names::span);
+    let metered_budget = section.size_or("metered_bytes_per_day", "unlimited", 1..=TIB);
     Conditions {
         network: network.unwrap_or(shipped.network),
         roaming: roaming.unwrap_or(kind == Kind::Json),
         charging: charging.unwrap_or(false),
         min_battery: min_battery.unwrap_or_default(),
         heed_power_save: heed_power_save.unwrap_or(shipped.heed_power_save),
+        window: Window::new(window),
+        metered_budget: metered_budget.flatten(),
     }
 }
 

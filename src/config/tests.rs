@@ -120,6 +120,21 @@ fn keys_are_set_singly_and_strategies_added() {
 }
 
 #[test]
+fn hours_budgets_and_rates_are_read() {
+    let read = |keys: &str| {
+        let config = good(&format!("[strategy.photo]\n{keys}"));
+        let photo = strategy(&config, "photo");
+        (photo.conditions.window.to_string(), photo.conditions.metered_budget, photo.max_rate)
+    };
+    let text = "window = ['22:00-06:00', ' 12:00 - 13:30 ']\nmetered_bytes_per_day = '2 MiB'\nmax_rate = '256 KiB/s'";
+    assert_eq!(read(text), ("22:00-06:00, 12:00-13:30".to_owned(), Some(2 << 20), Some(256 << 10)));
+    assert_eq!(read("window = '23:30-24:00'\nmetered_bytes_per_day = 500").0, "23:30-24:00");
+    let none = (String::new(), None, None);
+    assert_eq!(read("window = ''\nmetered_bytes_per_day = 'unlimited'\nmax_rate = 'unlimited'"), none);
+    assert_eq!(read("window = []"), none);
+}
+
+#[test]
 fn a_strategy_without_a_backend_goes_to_main_or_the_only_one() {
     let of = |text: &str| strategy(&good(text), "metadata").backend.clone();
     let named = |name: &str| Some(BackendName::new(name).unwrap());
@@ -183,6 +198,16 @@ fn admins_are_users_and_groups_by_name_or_number() {
 }
 
 #[test]
+fn a_probe_is_a_url_and_what_it_answers() {
+    let probe = |text: &str| good(&format!("[network]\n{text}")).network.probe;
+    assert_eq!((probe(""), probe("probe_url = ''"), probe("probe_status = 200")), (None, None, None));
+    let shipped = probe("probe_url = 'http://probe.example/?key=secret'").unwrap();
+    assert_eq!((shipped.status, shipped.body.as_str(), shipped.shown()), (204, "", "http://probe.example/"));
+    let own = probe("probe_url = 'https://h/'\nprobe_status = 200\nprobe_body = ' success '").unwrap();
+    assert_eq!((own.status, own.body.as_str()), (200, "success"));
+}
+
+#[test]
 fn what_cannot_be_is_refused_with_line_key_and_words() {
     let table = [
         (
@@ -203,6 +228,31 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
         (
             "[strategy.photo]\nmax_wait = '5'",
             "f.toml:2: strategy.photo.max_wait: \"5\" is no duration such as \"30 s\", \"15 min\", \"2 h\" or \"7 days\", or \"never\"",
+        ),
+        (
+            "[strategy.photo]\nwindow = ['01:00-02:00', '22:00-22:00']",
+            "f.toml:2: strategy.photo.window: \"22:00-22:00\" begins when it ends; leave the key out for \"always\"",
+        ),
+        (
+            "[strategy.photo]\nwindow = '24:00-06:00'",
+            "f.toml:2: strategy.photo.window: \"24:00-06:00\" is no span of local time such as \"22:00-06:00\"",
+        ),
+        (
+            "[strategy.photo]\nwindow = '9:00-24:01'",
+            "f.toml:2: strategy.photo.window: \"9:00-24:01\" is no span of local time such as \"22:00-06:00\"",
+        ),
+        ("[strategy.photo]\nwindow = 3", "f.toml:2: strategy.photo.window: an array is expected, found an integer"),
+        (
+            "[strategy.photo]\nmetered_bytes_per_day = 0",
+            "f.toml:2: strategy.photo.metered_bytes_per_day: 0 B is not from 1 B to 1 TiB, or \"unlimited\"",
+        ),
+        (
+            "[strategy.photo]\nmax_rate = '1 KiB/s'",
+            "f.toml:2: strategy.photo.max_rate: \"1 KiB/s\" is not from 8 KiB/s to 1 GiB/s, or \"unlimited\"",
+        ),
+        (
+            "[strategy.photo]\nmax_rate = '1 MiB'",
+            "f.toml:2: strategy.photo.max_rate: \"1 MiB\" is no rate such as \"256 KiB/s\", or \"unlimited\"",
         ),
         ("[strategy.photo]\nbackend = 'x'", "f.toml:2: strategy.photo.backend: there is no [backend.x], nor any other"),
         ("[strategy.Photo]", "f.toml:1: strategy.Photo: \"Photo\" is not a name ([a-z][a-z0-9_]{0,31})"),
@@ -273,6 +323,8 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
             "[[network.interface]]\ntype = 'wifi'",
             "f.toml:1: network.interface[0].match: a rule needs one, such as \"wwan*\", or ssid",
         ),
+        ("[network]\nprobe_url = 'ftp://h/'", "f.toml:2: network.probe_url: \"ftp\" is neither http nor https"),
+        ("[network]\nprobe_status = 99", "f.toml:2: network.probe_status: 99 is not from 200 to 599"),
         (
             "[[network.interface]]\nmatch = 'a'\ntype = 'none'",
             "f.toml:3: network.interface[0].type: \"none\" is none of wifi, ethernet, cellular, other",

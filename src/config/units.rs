@@ -48,6 +48,12 @@ pub fn parse_size(text: &str) -> Result<u64, String> {
     number.checked_mul(*factor).ok_or_else(wrong)
 }
 
+/// Reads bytes a second: a size and `/s`, `256 KiB/s`.
+pub(super) fn parse_rate(text: &str) -> Result<u64, String> {
+    let size = text.trim().strip_suffix("/s").and_then(|size| parse_size(size).ok());
+    size.ok_or_else(|| format!("{text:?} is no rate such as \"256 KiB/s\""))
+}
+
 /// A duration in its largest whole unit, as [`parse_duration`] reads it.
 pub(super) fn show_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -110,6 +116,16 @@ mod tests {
         }
         for text in ["", "64", "64 kib", "KiB", "1.5 MiB", "-1 B", "99999999999 TiB"] {
             assert!(parse_size(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn rates_are_sizes_a_second() {
+        for (text, bytes) in [("256 KiB/s", 262_144), ("1MB/s", 1_000_000), (" 8 KiB /s", 8_192)] {
+            assert_eq!(parse_rate(text), Ok(bytes), "{text:?}");
+        }
+        for text in ["", "/s", "64", "64 KiB", "2 Mbit/s", "1 KiB/min"] {
+            assert!(parse_rate(text).is_err(), "{text:?}");
         }
     }
 

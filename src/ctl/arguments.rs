@@ -13,9 +13,9 @@ use clap_complete::Shell;
 use zbus::Variant;
 
 use super::exit;
-use super::time::When;
+use super::time::{self, When};
 use crate::daemon::BusChoice;
-use crate::model::{Original, Quality, State, Waiver};
+use crate::model::{Original, Quality, State, Waiver, WallTime};
 #[cfg(feature = "tools")]
 use crate::sim::Scenario;
 
@@ -155,7 +155,7 @@ pub(super) struct Explain {
     #[arg(long)]
     pub(super) history: bool,
     /// What if this were so? connected, roaming, external_power, power_save (true or false), type, metered, connectivity
-    /// (words of the Network interface), battery_percent (a number); may be repeated.
+    /// (words of the Network interface), battery_percent (a number), time (RFC 3339, or as `2h` from now); may be repeated.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assumption)]
     pub(super) assume: Vec<(String, Assumed)>,
 }
@@ -169,6 +169,8 @@ pub(super) enum Assumed {
     Word(String),
     /// A number.
     Number(f64),
+    /// A time.
+    Time(WallTime),
 }
 
 impl Assumed {
@@ -177,6 +179,7 @@ impl Assumed {
             Self::Flag(flag) => (*flag).into(),
             Self::Word(word) => word.as_str().into(),
             Self::Number(number) => (*number).into(),
+            Self::Time(time) => time.as_micros().into(),
         }
     }
 }
@@ -381,6 +384,7 @@ fn assumption(text: &str) -> Result<(String, Assumed), String> {
         "connected" | "roaming" | "external_power" | "power_save" => {
             Assumed::Flag(value.parse().map_err(|_| wrong("true or false"))?)
         }
+        "time" => Assumed::Time(When::parse(value)?.wall(time::now())),
         "battery_percent" => Assumed::Number(value.parse().map_err(|_| wrong("a number"))?),
         "type" | "metered" | "connectivity" => Assumed::Word(value.to_owned()),
         _ => return Err(format!("{key:?} cannot be assumed; see --help")),

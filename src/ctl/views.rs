@@ -205,6 +205,8 @@ pub(super) struct StrategyView {
     pub(super) blocked: Vec<String>,
     pub(super) next_attempt: Option<u64>,
     pub(super) paused: bool,
+    pub(super) budget_used: u64,
+    pub(super) budget_limit: Option<u64>,
 }
 
 impl StrategyView {
@@ -218,6 +220,8 @@ impl StrategyView {
             blocked: properties.texts("Blocked"),
             next_attempt: properties.some_number("NextAttempt"),
             paused: properties.flag("Paused"),
+            budget_used: properties.number("BudgetUsed"),
+            budget_limit: properties.some_number("BudgetLimit"),
         }
     }
 }

@@ -24,8 +24,8 @@ impl Daemon {
             return;
         }
         for (id, (abandoned, telling)) in self.abandoned.iter_mut().filter(|(_, (_, telling))| !*telling) {
-            let connected = self.world.networks.get(&abandoned.backend).is_some_and(|network| network.connected);
-            let Some(backend) = self.wiring.backend(&abandoned.backend).filter(|_| connected) else { continue };
+            let reached = self.core.reaches(&abandoned.backend);
+            let Some(backend) = self.wiring.backend(&abandoned.backend).filter(|_| reached) else { continue };
             *telling = true;
             let (id, note, inbox) = (*id, abandoned.note.clone(), self.inbox.clone());
             tokio::spawn(async move {

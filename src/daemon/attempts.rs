@@ -9,9 +9,9 @@ use tracing::debug;
 
 use super::event::Event;
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
+use crate::http::Meter;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Cut, Owner, State, StrategyName, TaskChange, TaskId, TaskProgress,
-    Transfer,
+    Answer, AttemptId, BackendName, Claimed, Cut, Owner, Strategy, StrategyName, TaskId, TaskProgress, Transfer,
 };
 use crate::store::Store;
 
@@ -22,6 +22,8 @@ pub(super) struct Attempts {
     store: Store,
     /// Whether there is a way out of the device.
     linked: watch::Sender<bool>,
+    /// What counts and paces what leaves, of strategies that ask for it.
+    meters: BTreeMap<(StrategyName, BackendName), Meter>,
 }
 
 struct Running {
@@ -38,7 +40,7 @@ struct Running {
 
 impl Attempts {
     pub(super) fn new(inbox: mpsc::UnboundedSender<Event>, store: Store) -> Self {
-        Self { running: BTreeMap::new(), inbox, store, linked: watch::Sender::new(false) }
+        Self { running: BTreeMap::new(), inbox, store, linked: watch::Sender::new(false), meters: BTreeMap::new() }
     }
 
     /// How many run.
@@ -55,12 +57,13 @@ impl Attempts {
     pub(super) fn start(
         &mut self,
         attempt: AttemptId,
-        strategy: StrategyName,
+        policy: &Strategy,
         device: Arc<str>,
         backend: Arc<Backend>,
         tasks: Vec<Claimed>,
     ) {
-        let (count, at) = (tasks.len(), backend.name().clone());
+        let (count, at, strategy) = (tasks.len(), backend.name().clone(), policy.name.clone());
+        let meter = self.meter(policy, &at);
         debug!(attempt = attempt.0, %strategy, backend = %at, "attempt {}: {count} of {strategy} to {at}", attempt.0);
         let (cut, stop) = oneshot::channel();
         let ids = tasks.iter().map(|task| task.id).collect();
@@ -78,7 +81,7 @@ impl Attempts {
             };
             let spool = keeper.store.spool();
             let request = Request { device: &device, strategy: &strategy, tasks: &tasks, spool };
-            let hands = Hands { keep: &keeper, report: &report, cue: heeded };
+            let hands = Hands { keep: &keeper, report: &report, cue: heeded, meter: meter.clone() };
             let mut attempting = pin!(backend.attempt(request, hands));
             let answer = tokio::select! {
                 biased;
@@ -86,6 +89,7 @@ impl Attempts {
                 answer = &mut attempting => answer,
             };
             let link_gone = answer == Answer::Cut(Cut::Link);
+            let meter = meter.filter(|_| link_gone).inspect(Meter::link_lost);
             // The loop may have ended: then nobody needs the answer.
             inbox.send(Event::Finished { attempt, answer }).ok();
             if link_gone {
@@ -93,8 +97,33 @@ impl Attempts {
                 // the kernel look for a neighbour in vain, and it looks again only a second later: the next attempt
                 // would wait for that though the link is back.
                 linked.wait_for(|linked| *linked).await.ok();
+                meter.inspect(Meter::link_back);
             }
         });
+    }
+
+    /// What counts and paces the attempts of a strategy at a backend, if its policy asks for either.
+    fn meter(&mut self, policy: &Strategy, backend: &BackendName) -> Option<Meter> {
+        let (counts, rate) = (policy.conditions.metered_budget.is_some(), policy.max_rate);
+        let key = (policy.name.clone(), backend.clone());
+        if !counts && rate.is_none() && !self.meters.contains_key(&key) {
+            return None;
+        }
+        let inbox = self.inbox.clone();
+        let heard = move || {
+            inbox.send(Event::Sent).ok();
+        };
+        let meter = self.meters.entry(key).or_insert_with(|| Meter::new(heard));
+        meter.set(counts, rate);
+        Some(meter.clone())
+    }
+
+    /// How much has left since this was last asked, by strategy and backend.
+    pub(super) fn sent(&self) -> Vec<(StrategyName, BackendName, u64)> {
+        let each = |((strategy, backend), meter): (&(StrategyName, BackendName), &Meter)| {
+            (strategy.clone(), backend.clone(), meter.take())
+        };
+        self.meters.iter().map(each).filter(|(_, _, bytes)| *bytes > 0).collect()
     }
 
     /// Cuts one, if it runs and was not cut before.
@@ -132,13 +161,6 @@ impl Attempts {
         let Some(Running { strategy, backend, .. }) = self.running.remove(&attempt) else { return };
         let (attempt, gist) = (attempt.0, gist(answer));
         debug!(attempt, %strategy, %backend, reason = gist, "attempt {attempt} of {strategy} at {backend}: {gist}");
-    }
-
-    /// Whether this change takes a task away from an attempt.
-    pub(super) fn withdraws(&self, change: &TaskChange) -> bool {
-        change.state == State::Cancelled
-            && change.from == Some(State::Running)
-            && self.running.values().any(|running| running.tasks.contains(&change.id))
     }
 }
 

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::bus::Command;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+    Answer, AttemptId, BackendName, Claimed, Finding, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
+    Zone,
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
 use crate::sense::services::Word;
 use crate::sense::wifi::{Radios, WifiError};
+use crate::sense::zone::ZoneError;
 use crate::store::StoreError;
 
 /// One reason to wake. The loop handles one at a time, to the end.
@@ -21,12 +23,25 @@ pub(crate) enum Event {
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.
     Power(Result<Power, PowerError>),
+    /// It was looked how far the network reaches.
+    Probed {
+        /// The look's number.
+        look: u64,
+        /// By way of which interface.
+        interface: String,
+        /// What came.
+        finding: Finding,
+    },
     /// A service of the machine says this now.
     Said(Word),
     /// The bus of those services is not there, or no longer.
     ServicesGone(Result<(), String>),
     /// The radios were read, or their sense fails.
     Radios(Result<Radios, WifiError>),
+    /// The time zone is now so, or cannot be told.
+    Zone(Result<Zone, ZoneError>),
+    /// More has left for a strategy with a budget.
+    Sent,
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

@@ -17,6 +17,7 @@ mod service;
 mod services;
 mod signals;
 mod sleep;
+mod spending;
 mod startup;
 mod summary;
 mod surroundings;

@@ -46,6 +46,8 @@ impl Daemon {
             self.wiring.forget_connections();
         }
         self.attempts.linked(linked);
+        // What left until now went over the networks that were.
+        self.count_sent(now);
         self.chronicle.networks(&networks);
         self.world.networks = networks;
         self.core.handle(Input::World(self.world.clone()), now);

@@ -6,9 +6,9 @@ use tracing::{debug, error};
 
 use super::event::Event;
 use super::run::Daemon;
-use crate::model::{Answer, AttemptId, LaneId, Now, Settlement, TaskId};
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Cut, LaneId, Now, Settlement, StrategyName, TaskId};
 use crate::schedule::{Effect, Input};
-use crate::sense::clock;
+use crate::sense::{clock, reach};
 
 impl Daemon {
     /// Performs all that the core wants now.
@@ -22,25 +22,48 @@ impl Daemon {
         let now = clock::now();
         match effect {
             Effect::Claim { attempt, lane, limit } => self.claim(attempt, lane, limit, now),
-            Effect::Start { attempt, strategy, backend, tasks } => match self.wiring.backend(&backend) {
-                Some(hand) => {
-                    let device = Arc::from(self.config.device.name.as_str());
-                    self.attempts.start(attempt, strategy, device, hand, tasks);
-                }
-                // Only a reload between claim and start can take the backend away: the tasks go back uncounted.
-                None => {
-                    let answer = Answer::Cut(crate::model::Cut::Condition);
-                    self.core.handle(Input::Finished { attempt, answer }, now);
-                }
-            },
+            Effect::Start { attempt, strategy, backend, tasks } => self.start(attempt, &strategy, &backend, tasks, now),
             Effect::Abort { attempt, cut } => self.attempts.abort(attempt, cut),
             Effect::AtChunk { attempt, then } => self.attempts.cue(attempt, |cue| cue.at_chunk = then),
             Effect::LinkBack { attempt } => self.attempts.cue(attempt, |cue| cue.link_ups += 1),
             Effect::ReadPower => self.wiring.read_power(),
+            Effect::Probe { look, interface } => self.probe(look, interface),
+            Effect::KeepSpent(spent) => self.keep_spent(&spent),
             Effect::HoldEnds(id) => self.end_hold(id),
             Effect::Settle(settlements) => self.settle(settlements, now),
             Effect::Tidy => self.tidy(now),
             Effect::Announce => self.publish(now),
+        }
+    }
+
+    fn probe(&self, look: u64, interface: String) {
+        // Only a reload between the look's beginning and now can take it away: nobody waits for it then.
+        let Some(probe) = self.config.network.probe.clone() else { return };
+        let inbox = self.inbox.clone();
+        tokio::spawn(async move {
+            let finding = reach::probe(&probe, &interface).await;
+            inbox.send(Event::Probed { look, interface, finding }).ok();
+        });
+    }
+
+    fn start(
+        &mut self,
+        attempt: AttemptId,
+        strategy: &StrategyName,
+        backend: &BackendName,
+        tasks: Vec<Claimed>,
+        now: Now,
+    ) {
+        match (self.config.strategies.get(strategy), self.wiring.backend(backend)) {
+            (Some(policy), Some(hand)) => {
+                let device = Arc::from(self.config.device.name.as_str());
+                self.attempts.start(attempt, policy, device, hand, tasks);
+            }
+            // Only a reload between claim and start can take either away: the tasks go back uncounted.
+            (Some(_) | None, _) => {
+                let answer = Answer::Cut(Cut::Condition);
+                self.core.handle(Input::Finished { attempt, answer }, now);
+            }
         }
     }
 

@@ -21,12 +21,13 @@ use super::startup::Wiring;
 use super::surroundings::Surroundings;
 use crate::bus::{Bus, Command};
 use crate::model::{
-    Answer, AttemptId, Config, CountsByStrategy, Now, Power, State, Status, StoreNews, TaskChange, TaskNews, Transfer,
-    World,
+    Answer, AttemptId, Config, Connectivity, CountsByStrategy, Finding, Now, Power, State, Status, StoreNews,
+    TaskChange, TaskNews, Transfer, World, Zone,
 };
 use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::power::PowerError;
+use crate::sense::zone::ZoneError;
 use crate::store::Store;
 
 /// The longest that a stop waits for attempts to be cut and ends to be written, and then for the bus to let us go.
@@ -145,9 +146,12 @@ impl Daemon {
             Event::Stored(news) => self.stored(news, now),
             Event::Networks(networks) => self.networks_sensed(networks, now),
             Event::Power(power) => self.power(power, now),
+            Event::Probed { look, interface, finding } => self.probed(look, &interface, finding, now),
             Event::Said(word) => self.said(word, now),
             Event::ServicesGone(why) => self.services_gone(why, now),
             Event::Radios(radios) => self.radios(radios, now),
+            Event::Zone(zone) => self.zone(zone, now),
+            Event::Sent => self.count_sent(now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -164,6 +168,7 @@ impl Daemon {
             Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
                 let answered = matches!(answer, Answer::Results(_));
+                self.count_sent(now);
                 self.attempts.finished(attempt, &answer);
                 self.core.handle(Input::Finished { attempt, answer }, now);
                 if answered {
@@ -218,7 +223,8 @@ impl Daemon {
             if change.state == State::Failed {
                 self.chronicle.failed(&change, now.moment);
             }
-            if self.attempts.withdraws(&change) {
+            // Also of an attempt that has ended and is not judged yet.
+            if change.state == State::Cancelled && change.from == Some(State::Running) {
                 self.core.handle(Input::Withdrawn(change.id), now);
             }
             self.wiring.tell(TaskNews::Changed(change));
@@ -235,6 +241,19 @@ impl Daemon {
             self.wiring.tell(TaskNews::Progress(progress));
             self.publish(now);
         }
+    }
+
+    fn probed(&mut self, look: u64, interface: &str, finding: Finding, now: Now) {
+        let Finding { connectivity, words } = &finding;
+        debug!("the network on {interface} reaches so far: {connectivity} ({words})");
+        if *connectivity != Connectivity::Full {
+            // A portal may be at their other end.
+            self.wiring.forget_connections();
+        }
+        self.core.handle(Input::Probed { look, finding }, now);
+        // Their names may lead elsewhere, by another way: nobody would ever know, since no attempt asks the resolver.
+        self.wiring.look_up(|backend| !self.core.reaches(backend));
+        self.tell_abandoned();
     }
 
     fn power(&mut self, power: Result<Power, PowerError>, now: Now) {
@@ -255,6 +274,21 @@ impl Daemon {
         }
         self.world.power_read = now.moment;
         self.judge_saving(now);
+    }
+
+    fn zone(&mut self, zone: Result<Zone, ZoneError>, now: Now) {
+        match zone {
+            Ok(zone) => {
+                info!("the time zone is {}", zone.name().unwrap_or("one without a name"));
+                self.world.failing.remove("zone");
+                self.world.zone = zone;
+            }
+            Err(error) => {
+                error!("{error}");
+                self.world.failing.insert("zone");
+            }
+        }
+        self.core.handle(Input::World(self.world.clone()), now);
     }
 
     /// The wall clock was set: due times on disk are read against it, so the store looks at them again.

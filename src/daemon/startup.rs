@@ -20,16 +20,19 @@ use super::run::{Daemon, Sources};
 use super::service::Service;
 use super::services::{self, Services};
 use super::signals::Signals;
+use super::spending;
 use super::surroundings::Surroundings;
 use crate::backend::{Backend, BackendError};
 use crate::bus::{Bus, BusError, Ports};
 use crate::config::{self, ConfigError};
 use crate::http::Addresses;
-use crate::model::{BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World};
+use crate::model::{
+    BackendConfig, BackendName, Config, Facts, InterfaceRule, Now, Power, StoreNews, TaskNews, World, Zone,
+};
 use crate::schedule::{Control, Input, Links, Scheduler};
 use crate::sense::clock::{self, Alarm, WallJumps};
 use crate::sense::link::{self, Targets};
-use crate::sense::{power, wifi};
+use crate::sense::{power, wifi, zone};
 use crate::store::{self, Answers, OpenError, Opening, Store};
 
 /// Calls that wait for the loop; a caller beyond them waits in its own handler.
@@ -74,6 +77,14 @@ impl Wiring {
     /// Connections kept for re-use may lead nowhere now.
     pub(super) fn forget_connections(&self) {
         self.backends.values().for_each(|backend| backend.forget_connections());
+    }
+
+    /// Resolves the names of some backends anew.
+    pub(super) fn look_up(&self, wanted: impl Fn(&BackendName) -> bool) {
+        for (_, backend) in self.backends.iter().filter(|(name, _)| wanted(name)) {
+            let (backend, addresses) = (Arc::clone(backend), self.addresses.clone());
+            tokio::spawn(async move { addresses.look_up(backend.peer()).await });
+        }
     }
 
     /// Tells the bus what became of a task.
@@ -156,6 +167,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     };
 
     let ((services, orders), (awaited, first_words)) = (Services::new(), Awaited::new());
+    let zone = zone::read().inspect_err(|error| error!("{error}"));
     let core = Scheduler::new(Arc::clone(&config), fastrand::u64(..));
     let (status, shown) = watch::channel(Arc::new(core.status(&opening.news.counts, now)));
     let mut daemon = Daemon {
@@ -168,6 +180,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         wiring,
         world: World {
             clock_unset: clock::is_unset(now.wall),
+            zone: zone.as_ref().ok().cloned().unwrap_or(Zone::UTC),
             power: Power::unknown(),
             power_read: now.moment,
             ..World::unknown()
@@ -194,6 +207,10 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         Ports { store, commands: commander, status: shown, config: config_news, changes: changed, now: clock::now };
     let bus = Bus::serve(arguments.bus_address(), ports).await?;
     tokio::spawn(watch_addresses(addresses, inbox.clone()));
+    let zone_inbox = inbox.clone();
+    tokio::spawn(zone::watch(zone.ok(), move |zone| {
+        zone_inbox.send(Event::Zone(zone)).ok();
+    }));
     let power_inbox = inbox.clone();
     tokio::spawn(power::watch(reading_wanted, move |power| {
         power_inbox.send(Event::Power(power)).ok();
@@ -306,6 +323,11 @@ impl Daemon {
         for (strategy, pause) in self.pauses.iter() {
             self.core.handle(Input::Control(Control::Pause(strategy.clone(), *pause)), now);
         }
+        let setting = self.store.setting(spending::SETTING).await.unwrap_or_else(|error| {
+            error!("reading what was spent of budgets: {error}");
+            None
+        });
+        self.core.handle(Input::Spent(spending::from_setting(&setting.unwrap_or_default())), now);
         self.core.handle(Input::World(self.world.clone()), now);
         self.core.handle(Input::Lanes(opening.news.lanes), now);
         self.core.handle(Input::TidyAt(opening.news.tidy_at.flatten()), now);

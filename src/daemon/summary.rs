@@ -77,7 +77,14 @@ pub(super) mod tests {
         blocked: &[Reason],
     ) -> (StrategyName, StrategyStatus) {
         let counts = Counts { pending, running: 0, failed };
-        let status = StrategyStatus { priority: 1, counts, blocked: blocked.to_vec(), next_attempt: None, pause: None };
+        let status = StrategyStatus {
+            priority: 1,
+            counts,
+            blocked: blocked.to_vec(),
+            next_attempt: None,
+            pause: None,
+            budget: None,
+        };
         (StrategyName::new(name).expect("a name"), status)
     }
 

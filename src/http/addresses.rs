@@ -34,6 +34,15 @@ impl Addresses {
         self.known.subscribe()
     }
 
+    /// Resolves a name, though nobody connects, and remembers what came.
+    pub async fn look_up(&self, host: &str) {
+        if bare(host).parse::<IpAddr>().is_err()
+            && let Ok(found) = tokio::net::lookup_host((host, 0)).await
+        {
+            self.record(host, found.map(|address| address.ip()));
+        }
+    }
+
     /// Remembers what a name resolved to.
     pub fn record(&self, host: &str, found: impl IntoIterator<Item = IpAddr>) {
         let mut found: Vec<IpAddr> = found.into_iter().collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,8 @@ use reqwest::{Body, Method, Proxy, Request, Response, Url, redirect, retry};
 use rustls::ClientConfig;
 
 use super::error::{ClientError, SendError, lacks_next_hop};
-use super::moving::{Moved, Moving};
+use super::meter::{Meter, Noting};
+use super::moving::{Moved, Moving, Whole};
 use super::place::{Place, is_anonymous};
 use super::reply::Reply;
 use super::secret::{Secret, blot_query};
@@ -48,8 +49,14 @@ pub struct Head {
     pub headers: HeaderMap,
 }
 
-/// The client of one backend.
+/// The client of one backend. Clones share connections.
+#[derive(Clone)]
 pub struct Client {
+    shared: Arc<Shared>,
+    meter: Option<Meter>,
+}
+
+struct Shared {
     url: Url,
     proxy: Option<Url>,
     ca_file: Option<PathBuf>,
@@ -64,6 +71,8 @@ pub struct Client {
 /// What is made anew when connections or roots are stale.
 struct Inner {
     client: reqwest::Client,
+    /// Those whose connections a meter counts.
+    metered: Vec<(Meter, reqwest::Client)>,
     tls: ClientConfig,
     /// A server was not trusted: the next call looks at the roots again, an admin may have mended them.
     doubted: bool,
@@ -85,8 +94,8 @@ impl Client {
         let secret = Secret::new(config.credential.as_ref(), &config.token, credentials_directory)?;
         let tls = trust::settings(config.ca_file.as_deref(), speaks_tls(&url, proxy.as_ref()))?;
         let timeouts = (config.connect_timeout, config.read_timeout);
-        let client = build(tls.clone(), proxy.as_ref(), timeouts, addresses)?;
-        Ok(Self {
+        let client = build(tls.clone(), proxy.as_ref(), timeouts, addresses, None)?;
+        let shared = Shared {
             url,
             proxy,
             ca_file: config.ca_file.clone(),
@@ -95,24 +104,30 @@ impl Client {
             request_timeout: config.request_timeout,
             secret,
             addresses: addresses.clone(),
-            inner: Mutex::new(Inner { client, tls, doubted: false }),
-        })
+            inner: Mutex::new(Inner { client, metered: Vec::new(), tls, doubted: false }),
+        };
+        Ok(Self { shared: Arc::new(shared), meter: None })
+    }
+
+    /// The same, whose bytes this meter counts and paces.
+    pub fn metered(&self, meter: Option<Meter>) -> Self {
+        Self { shared: Arc::clone(&self.shared), meter }
     }
 
     /// Scheme, host and port of the backend's URL: what may be shown of it.
     pub fn origin(&self) -> String {
-        self.url.origin().ascii_serialization()
+        self.shared.url.origin().ascii_serialization()
     }
 
     /// The host that connections go to, the proxy's if there is one: the name to ask [`Addresses`] for.
     pub fn peer(&self) -> &str {
-        self.proxy.as_ref().unwrap_or(&self.url).host_str().unwrap_or_default()
+        self.shared.proxy.as_ref().unwrap_or(&self.shared.url).host_str().unwrap_or_default()
     }
 
     /// Whether a request made now would carry a credential. The error names its file and what is wrong with it, never what
     /// is in it.
     pub fn has_credential(&self) -> Result<bool, String> {
-        match &self.secret {
+        match &self.shared.secret {
             Some(secret) => Ok(secret.header()?.is_some()),
             None => Ok(false),
         }
@@ -120,25 +135,31 @@ impl Client {
 
     /// The place of this URL, absolute or relative to the backend's; the error says why no request may go there.
     pub fn place(&self, url: &str) -> Result<Place, String> {
-        Place::of(&self.url, &self.url, url)
+        Place::of(&self.shared.url, &self.shared.url, url)
     }
 
     /// The place that an answer's `Location` names; the error says what is wrong with it.
     pub fn located(&self, reply: &Reply) -> Result<Place, String> {
         let location = reply.headers.get(LOCATION).ok_or("no Location")?;
         let location = location.to_str().map_err(|_| "a Location that is no URL")?;
-        Place::of(&self.url, &reply.url, location).map_err(|words| format!("a Location that is {words}"))
+        Place::of(&self.shared.url, &reply.url, location).map_err(|words| format!("a Location that is {words}"))
     }
 
     /// Sends once and reads the answer; a 307 or 308 to the same origin is followed once. Dropping the future closes
     /// the connection.
     pub async fn send(&self, call: Call) -> Result<Reply, SendError> {
-        self.within(self.exchange(self.url.clone(), call)).await
+        self.send_at(self.shared.url.clone(), call).await
     }
 
     /// [`Client::send`] to another URL of the same origin.
     pub async fn send_to(&self, place: &Place, call: Call) -> Result<Reply, SendError> {
-        self.within(self.exchange(place.url().clone(), call)).await
+        self.send_at(place.url().clone(), call).await
+    }
+
+    async fn send_at(&self, url: Url, call: Call) -> Result<Reply, SendError> {
+        // How long a body takes that is held back to a rate says nothing of the server.
+        let paced = self.meter.as_ref().is_some_and(Meter::is_limited);
+        if paced { self.exchange(url, call).await } else { self.within(self.exchange(url, call)).await }
     }
 
     /// Sends a body piece by piece to a URL of the same origin and reads the answer, whatever its status: a body can be
@@ -150,13 +171,21 @@ impl Client {
     where
         B: http_body::Body<Data = Bytes, Error = std::io::Error> + Unpin + Send + Sync + 'static,
     {
+        self.carry(place.url().clone(), head, body).await
+    }
+
+    async fn carry<B>(&self, url: Url, head: Head, body: B) -> Result<Reply, SendError>
+    where
+        B: http_body::Body<Data = Bytes, Error = std::io::Error> + Unpin + Send + Sync + 'static,
+    {
         let size = body.size_hint().exact().unwrap_or_default();
-        let (body, moved) = Moving::new(body);
-        let request = self.request(place.url().clone(), head, Body::wrap(body))?;
+        let (body, moved) = Moving::new(body, self.meter.clone());
+        let request = self.request(url, head, Body::wrap(body))?;
+        self.begins(0);
         let sent = request.headers().clone();
         let answer = async {
             let response = self.watched(request, moved, size).await?;
-            self.within(Reply::read(response, self.read_timeout)).await
+            self.within(Reply::read(response, self.shared.read_timeout)).await
         };
         self.finished(answer.await, &sent)
     }
@@ -168,7 +197,7 @@ impl Client {
     }
 
     async fn within(&self, reply: impl Future<Output = Result<Reply, SendError>>) -> Result<Reply, SendError> {
-        let limit = self.request_timeout;
+        let limit = self.shared.request_timeout;
         tokio::time::timeout(limit, reply).await.unwrap_or_else(|_| {
             Err(SendError::Unreachable(format!("{}: no whole answer within {limit:?}", self.origin())))
         })
@@ -176,16 +205,13 @@ impl Client {
 
     async fn exchange(&self, url: Url, call: Call) -> Result<Reply, SendError> {
         let Call { method, headers, body } = call;
-        let request = self.request(url, Head { method, headers }, Body::from(body))?;
-        let repeated = request.try_clone();
-        let reply = self.once(request).await?;
+        let (head, body) = (Head { method, headers }, Bytes::from(body));
+        let reply = self.once(url, head.clone(), body.clone()).await?;
         if !(300..400).contains(&reply.status) {
             return Ok(reply);
         }
         let target = self.redirect(&reply)?;
-        let Some(mut repeated) = repeated else { return Ok(reply) };
-        *repeated.url_mut() = target;
-        let reply = self.once(repeated).await?;
+        let reply = self.once(target, head, body).await?;
         if (300..400).contains(&reply.status) {
             return Err(SendError::Redirect(format!("{}: a second redirect after the first", self.origin())));
         }
@@ -196,7 +222,7 @@ impl Client {
         let mut request = Request::new(head.method, url);
         *request.headers_mut() = head.headers;
         request.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
-        if let Some(secret) = &self.secret
+        if let Some(secret) = &self.shared.secret
             && let Some((name, value)) = secret.header().map_err(SendError::NoCredential)?
         {
             request.headers_mut().insert(name, value);
@@ -205,17 +231,22 @@ impl Client {
         Ok(request)
     }
 
-    async fn once(&self, request: Request) -> Result<Reply, SendError> {
-        let size = request.body().and_then(Body::as_bytes).map_or(0, <[u8]>::len);
+    async fn once(&self, url: Url, head: Head, body: Bytes) -> Result<Reply, SendError> {
+        let size = body.len();
+        if size > 0 && self.meter.as_ref().is_some_and(Meter::is_limited) {
+            return self.carry(url, head, Whole(body)).await;
+        }
+        let request = self.request(url, head, Body::from(body))?;
+        self.begins(size as u64);
         let upload = Duration::from_secs((size / SLOWEST_UPLOAD) as u64);
-        let patience = self.connect_timeout + self.read_timeout + upload;
+        let patience = self.shared.connect_timeout + self.shared.read_timeout + upload;
         let sent = request.headers().clone();
         let answer = async {
             let response = tokio::time::timeout(patience, self.execute(request))
                 .await
                 .map_err(|_| SendError::Unreachable(format!("no answer within {patience:?}")))?
                 .map_err(SendError::of)?;
-            Reply::read(response, self.read_timeout).await
+            Reply::read(response, self.shared.read_timeout).await
         };
         self.finished(answer.await, &sent)
     }
@@ -236,16 +267,16 @@ impl Client {
         let mut answer = pin!(client.execute(request));
         // What was taken may still lie in the buffers of this program and of the kernel.
         let buffered = usize::try_from(size).unwrap_or(SEND_BUFFERS).min(SEND_BUFFERS);
-        let mut patience = self.connect_timeout + self.read_timeout;
+        let mut patience = self.shared.connect_timeout + self.shared.read_timeout;
         let mut going = true;
         loop {
             tokio::select! {
                 biased;
                 response = &mut answer => return response.map_err(SendError::of),
                 more = moved.more(), if going => {
-                    going = more;
-                    let flush = if more { 0 } else { buffered / SLOWEST_UPLOAD };
-                    patience = self.read_timeout + Duration::from_secs(flush as u64);
+                    going = more.is_some();
+                    let flush = || Duration::from_secs((buffered / SLOWEST_UPLOAD) as u64);
+                    patience = self.shared.read_timeout + more.unwrap_or_else(flush);
                 }
                 () = tokio::time::sleep(patience) => {
                     let what = if going { "nothing more was taken" } else { "no answer" };
@@ -257,10 +288,10 @@ impl Client {
 
     fn finished(&self, answer: Result<Reply, SendError>, sent: &HeaderMap) -> Result<Reply, SendError> {
         let mut reply = answer.map_err(|error| self.placed(error))?;
-        if let Some(secret) = &self.secret {
+        if let Some(secret) = &self.shared.secret {
             secret.blot(sent, &mut reply.body);
         }
-        blot_query(&self.url, &mut reply.body);
+        blot_query(&self.shared.url, &mut reply.body);
         Ok(reply)
     }
 
@@ -270,7 +301,7 @@ impl Client {
             |why: &str| SendError::Redirect(format!("{}: status {} redirects {why}", self.origin(), reply.status));
         let location = reply.headers.get(LOCATION).and_then(|value| value.to_str().ok());
         let target = location.and_then(|location| reply.url.join(location).ok()).ok_or_else(|| refused("nowhere"))?;
-        if target.origin() != self.url.origin() || !is_anonymous(&target) {
+        if target.origin() != self.shared.url.origin() || !is_anonymous(&target) {
             return Err(refused(&format!("to {}", target.origin().ascii_serialization())));
         }
         if !matches!(reply.status, 307 | 308) {
@@ -297,7 +328,10 @@ impl Client {
     fn client(&self) -> reqwest::Client {
         let mut inner = self.inner();
         if std::mem::take(&mut inner.doubted) {
-            match trust::settings(self.ca_file.as_deref(), speaks_tls(&self.url, self.proxy.as_ref())) {
+            match trust::settings(
+                self.shared.ca_file.as_deref(),
+                speaks_tls(&self.shared.url, self.shared.proxy.as_ref()),
+            ) {
                 Ok(tls) => {
                     inner.tls = tls;
                     self.rebuild(&mut inner);
@@ -305,19 +339,46 @@ impl Client {
                 Err(error) => tracing::warn!("the roots cannot be read again; the old ones stay: {error}"),
             }
         }
-        inner.client.clone()
+        let Some(meter) = self.meter.as_ref().filter(|meter| meter.counts()) else { return inner.client.clone() };
+        if let Some((_, client)) = inner.metered.iter().find(|(other, _)| other.is(meter)) {
+            return client.clone();
+        }
+        match self.build(inner.tls.clone(), Some(meter)) {
+            Ok(client) => {
+                inner.metered.push((meter.clone(), client.clone()));
+                client
+            }
+            Err(error) => {
+                tracing::warn!("what leaves is estimated, no client of its own can be made: {error}");
+                meter.estimate();
+                inner.client.clone()
+            }
+        }
+    }
+
+    fn begins(&self, body: u64) {
+        if let Some(meter) = &self.meter {
+            meter.begins(body);
+        }
     }
 
     fn rebuild(&self, inner: &mut Inner) {
-        let timeouts = (self.connect_timeout, self.read_timeout);
-        match build(inner.tls.clone(), self.proxy.as_ref(), timeouts, &self.addresses) {
-            Ok(client) => inner.client = client,
+        match self.build(inner.tls.clone(), None) {
+            Ok(client) => {
+                inner.client = client;
+                inner.metered.clear();
+            }
             Err(error) => tracing::warn!("the HTTP client cannot be built anew; the old one stays: {error}"),
         }
     }
 
+    fn build(&self, tls: ClientConfig, meter: Option<&Meter>) -> Result<reqwest::Client, ClientError> {
+        let Shared { proxy, connect_timeout, read_timeout, addresses, .. } = &*self.shared;
+        build(tls, proxy.as_ref(), (*connect_timeout, *read_timeout), addresses, meter)
+    }
+
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -333,6 +394,7 @@ fn build(
     proxy: Option<&Url>,
     (connect_timeout, read_timeout): (Duration, Duration),
     addresses: &Addresses,
+    meter: Option<&Meter>,
 ) -> Result<reqwest::Client, ClientError> {
     let setup = |error: reqwest::Error| ClientError::Setup(error.without_url().to_string());
     let mut builder = reqwest::Client::builder()
@@ -351,6 +413,9 @@ fn build(
         .pool_max_idle_per_host(2);
     if let Some(proxy) = proxy {
         builder = builder.proxy(Proxy::all(proxy.clone()).map_err(setup)?);
+    }
+    if let Some(meter) = meter {
+        builder = builder.connector_layer(Noting(meter.clone()));
     }
     builder.build().map_err(setup)
 }

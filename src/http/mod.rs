@@ -7,22 +7,28 @@
 //! - No retry but of a connection for which no next hop was found, no cookie, no automatic redirect: a 307 or 308 to the same origin is followed once by hand.
 //! - An answer is read to at most [`ANSWER_LIMIT`], on the wire and after decompression; its head to some 400 KiB and
 //!   100 lines.
+//! - A [`glance`] is another client's: one `GET` on a connection of its own, with nothing of any backend in it.
 //! - A connection is kept for [`KEEP_IDLE`] after its last use, so that a burst re-uses it and an idle process sleeps:
 //!   the pool's timer ends with its last connection.
 
 mod addresses;
 mod client;
 mod error;
+mod glance;
+mod meter;
 mod moving;
 mod place;
 mod reply;
 mod secret;
+mod tally;
 mod trust;
 mod words;
 
 pub use addresses::{Addresses, Known};
 pub use client::{Call, Client, Head, KEEP_IDLE};
 pub use error::{ClientError, SendError};
+pub use glance::{Glance, glance};
+pub use meter::Meter;
 pub use place::Place;
 pub use reply::{ANSWER_LIMIT, Reply};
 pub use words::{WORDS_LIMIT, plain};

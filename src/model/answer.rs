@@ -51,6 +51,8 @@ pub enum Cut {
     Link,
     /// A condition went missing.
     Condition,
+    /// The network does not reach the server: a portal answered, or nobody.
+    Unreached,
     /// An admin paused it.
     Paused,
     /// All its tasks were cancelled.

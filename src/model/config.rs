@@ -1,6 +1,7 @@
 //! The configuration, validated: every name resolved, every value in range.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,6 +113,25 @@ pub struct BackendConfig {
     pub chunk: u64,
 }
 
+impl BackendConfig {
+    /// Whether the server shows a certificate.
+    pub fn is_certified(&self) -> bool {
+        self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
+    /// Whether connections go to an address that config names itself: no resolver can lead them elsewhere.
+    pub fn is_by_address(&self) -> bool {
+        let url = self.proxy.as_deref().unwrap_or(&self.url);
+        let rest = url.split_once("://").map_or(url, |(_scheme, rest)| rest);
+        let authority = rest.split(['/', '?']).next().unwrap_or_default();
+        let host = match authority.strip_prefix('[') {
+            Some(rest) => rest.split(']').next(),
+            None => authority.split(':').next(),
+        };
+        host.is_some_and(|host| host.parse::<IpAddr>().is_ok())
+    }
+}
+
 /// `[network]`
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NetworkConfig {
@@ -119,6 +139,26 @@ pub struct NetworkConfig {
     pub interfaces: Vec<InterfaceRule>,
     /// How long an attempt waits for a lost link to come back; 0 = not at all.
     pub link_grace: Duration,
+    /// What tells how far the network reaches; `None`: nobody is asked.
+    pub probe: Option<ProbeConfig>,
+}
+
+/// `[network]` `probe_*`: a URL, and what it answers where nobody stands in between.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProbeConfig {
+    /// Absolute `http` or `https` URL without user, password or fragment.
+    pub url: String,
+    /// The status.
+    pub status: u16,
+    /// The body, without white space around it.
+    pub body: String,
+}
+
+impl ProbeConfig {
+    /// The URL as it may be shown: a query may hold a secret.
+    pub fn shown(&self) -> &str {
+        self.url.split_once('?').map_or(&self.url, |(url, _query)| url)
+    }
 }
 
 /// `[[network.interface]]`

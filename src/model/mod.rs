@@ -10,12 +10,14 @@ mod moment;
 mod status;
 mod strategy;
 mod task;
+mod window;
 mod world;
+mod zone;
 
 pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
 pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
-    NetworkConfig, Quotas, StoreConfig,
+    NetworkConfig, ProbeConfig, Quotas, StoreConfig,
 };
 pub use event::{Abandoned, StoreNews, TaskChange, TaskNews, TaskProgress};
 pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer};
@@ -28,7 +30,9 @@ pub use task::{
     Claimed, Counts, CountsByStrategy, Enqueued, Failure, Filter, HistoryEntry, LaneSummary, NewTask, OnExisting, Page,
     Settlement, Standing, State, Task, TaskError, TaskResult, Uploaded,
 };
+pub use window::{Span, Window};
 pub use world::{
-    Assume, Battery, Block, Connectivity, Facts, InterfaceFacts, LinkType, Metered, Network, Power, Radio, Reason,
-    World,
+    Assume, Battery, Block, Connectivity, Facts, Finding, InterfaceFacts, LinkType, Metered, Network, Power, Radio,
+    Reason, World,
 };
+pub use zone::{Day, Local, Zone};

@@ -45,6 +45,8 @@ pub struct StrategyStatus {
     pub next_attempt: Option<WallTime>,
     /// Its pause.
     pub pause: Option<Pause>,
+    /// Metered bytes of the day, and how many it may use, if that is limited.
+    pub budget: Option<(u64, u64)>,
 }
 
 /// The whole daemon, as shown.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::words;
-use super::{BackendName, StrategyName};
+use super::{BackendName, StrategyName, Window};
 
 /// What a strategy's tasks carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +78,10 @@ pub struct Conditions {
     pub min_battery: BatteryFloor,
     /// Whether power-save mode holds it back.
     pub heed_power_save: bool,
+    /// The times of day at which it may go.
+    pub window: Window,
+    /// The most bytes a day that may leave over metered links.
+    pub metered_budget: Option<u64>,
 }
 
 impl Conditions {
@@ -94,7 +98,9 @@ impl Conditions {
             roaming: self.roaming || waived(Waiver::Roaming),
             charging: overrides.charging.unwrap_or(self.charging) && !waived(Waiver::NotCharging),
             min_battery: if waived(Waiver::LowBattery) { BatteryFloor::default() } else { min_battery },
-            ..self.clone()
+            heed_power_save: self.heed_power_save,
+            window: if waived(Waiver::Window) { Window::default() } else { self.window.clone() },
+            metered_budget: self.metered_budget.filter(|_| !waived(Waiver::Budget)),
         }
     }
 }
@@ -191,11 +197,14 @@ pub struct Strategy {
     pub conditions: Conditions,
     /// After waiting this long with its conditions held, a lane gets the next free slot.
     pub max_wait: Option<Duration>,
+    /// The most bytes a second that all its attempts together send; at least 8 KiB.
+    pub max_rate: Option<u64>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Span;
 
     fn strict() -> Conditions {
         Conditions {
@@ -204,6 +213,8 @@ mod tests {
             charging: true,
             min_battery: BatteryFloor(50),
             heed_power_save: true,
+            window: Window::new(Span::new(60, 120).into_iter().collect()),
+            metered_budget: Some(1000),
         }
     }
 
@@ -218,6 +229,8 @@ mod tests {
         assert_eq!(waiving(&[Waiver::Roaming]), Conditions { roaming: true, ..strict() });
         assert_eq!(waiving(&[Waiver::NotCharging]), Conditions { charging: false, ..strict() });
         assert_eq!(waiving(&[Waiver::LowBattery]), Conditions { min_battery: BatteryFloor(0), ..strict() });
+        assert_eq!(waiving(&[Waiver::Window]), Conditions { window: Window::default(), ..strict() });
+        assert_eq!(waiving(&[Waiver::Budget]), Conditions { metered_budget: None, ..strict() });
     }
 
     #[test]

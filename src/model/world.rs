@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{BackendName, BatteryFloor, Moment, WallTime};
+use super::{BackendName, BatteryFloor, Moment, WallTime, Zone};
 
 macro_rules! words {
     ($(#[$doc:meta])* $Name:ident { $($(#[$vdoc:meta])* $Variant:ident = $word:literal,)+ }) => {
@@ -160,7 +160,7 @@ pub struct Network {
     pub carrier: String,
     /// The server is a neighbour on the link, behind no gateway: whether the internet is reached says nothing of it.
     pub direct: bool,
-    /// How far it reaches.
+    /// How far it reaches. A link's sense does not know.
     pub connectivity: Connectivity,
     /// Whether bytes cost money.
     pub metered: Metered,
@@ -199,7 +199,7 @@ impl Network {
 /// What is known of an interface beside what the kernel's tables say of its links, addresses and routes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct InterfaceFacts {
-    /// Whether its bytes cost money, by NetworkManager's word; `None` or `unknown`: config and type decide.
+    /// Whether its bytes cost money, by NetworkManager's word: yes and no outweigh the configuration, a guess does not.
     pub metered: Option<Metered>,
     /// Whether its modem roams, by ModemManager's word.
     pub roaming: Option<bool>,
@@ -219,6 +219,15 @@ pub struct Radio {
     pub strength: u32,
     /// Frequency in MHz, 0 if unknown.
     pub frequency: u32,
+}
+
+/// What a look at the URL that tells how far the network reaches has found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `full`, `portal` or `limited`.
+    pub connectivity: Connectivity,
+    /// What came, as the end of a sentence.
+    pub words: String,
 }
 
 /// The device's power.
@@ -291,6 +300,8 @@ pub struct World {
     pub power_read: Moment,
     /// The wall clock is older than this build, so dates mean nothing.
     pub clock_unset: bool,
+    /// Where the device is, as far as clocks are concerned.
+    pub zone: Zone,
     /// The device is going to sleep.
     pub suspending: bool,
     /// Senses that fail now, by name; a failing sense is never taken for good news.
@@ -306,6 +317,7 @@ impl World {
             power: Power::mains(),
             power_read: Moment::default(),
             clock_unset: false,
+            zone: Zone::UTC,
             suspending: false,
             failing: BTreeSet::new(),
         }
@@ -331,4 +343,6 @@ pub struct Assume {
     pub battery_percent: Option<f64>,
     /// Whether power-save mode is on (`power_save`).
     pub power_save: Option<bool>,
+    /// What the wall clock shows (`time`).
+    pub time: Option<WallTime>,
 }

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backend::Role;
+use super::{Situation, blocked};
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Reason, Strategy,
-    TaskId, World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Conditions, Cut, Kind, LaneId, Moment, Network, Now, Reason,
+    Strategy, TaskId, World,
 };
 
 /// A claim that the store has not answered yet.
@@ -30,6 +31,8 @@ pub(super) struct Attempt {
     pub(super) strategy: Strategy,
     pub(super) backend: BackendName,
     pub(super) conditions: Conditions,
+    /// Its backend shows a certificate.
+    pub(super) certified: bool,
     pub(super) role: Role,
     /// The tasks, each with the attempts counted before.
     pub(super) tasks: Vec<(TaskId, u32)>,
@@ -43,6 +46,16 @@ pub(super) struct Attempt {
     pub(super) away: Option<Moment>,
     /// What it was last told to do at its next chunk.
     pub(super) at_chunk: AtChunk,
+    /// It has ended with an answer that may be another's than the backend's.
+    pub(super) kept: Option<Kept>,
+}
+
+/// An answer that is not judged yet.
+#[derive(Debug)]
+pub(super) struct Kept {
+    pub(super) answer: Answer,
+    /// When it came.
+    pub(super) since: Moment,
 }
 
 /// What a world means for an attempt that runs.
@@ -71,6 +84,10 @@ impl Route {
         Self { interface: network.interface.clone(), subnet: network.subnet.clone() }
     }
 
+    pub(super) fn interface(&self) -> &str {
+        &self.interface
+    }
+
     /// Whether connections made over this route cannot go on over `now`: another interface, or another address on it.
     pub(super) fn is_lost_in(&self, now: &Network) -> bool {
         let readdressed = !self.subnet.is_empty() && !now.subnet.is_empty() && self.subnet != now.subnet;
@@ -95,12 +112,13 @@ impl Attempt {
 
     /// What this world means for it. A link that went away is waited for during `grace`; what comes back as another
     /// link, or with another address, is not the same.
-    pub(super) fn fate_in(&self, world: &World, now: Moment, grace: Duration) -> Fate {
+    pub(super) fn fate_in(&self, world: &World, spent: u64, now: Now, grace: Duration) -> Fate {
         let network = world.networks.get(&self.backend).filter(|network| network.connected);
-        let missing: Vec<Reason> = super::blocked(&self.conditions, network, world);
+        let situation = Situation { network, world, now: now.wall, spent, certified: self.certified };
+        let missing: Vec<Reason> = blocked(&self.conditions, situation);
         match network {
             Some(network) if self.route.is_lost_in(network) => Fate::Ends(Cut::Link),
-            None if now >= self.away.unwrap_or(now) + grace => Fate::Ends(Cut::Link),
+            None if now.moment >= self.away.unwrap_or(now.moment) + grace => Fate::Ends(Cut::Link),
             None if missing.iter().all(|reason| *reason == Reason::Offline) => Fate::Waits,
             None => Fate::Ends(Cut::Condition),
             Some(_) if missing.is_empty() => Fate::GoesOn,

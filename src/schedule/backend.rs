@@ -89,6 +89,11 @@ impl Backend {
         }
     }
 
+    /// Whether this attempt was made under the present section of the config.
+    pub(super) fn knows(&self, attempt: AttemptId) -> bool {
+        attempt >= self.first_attempt
+    }
+
     /// Takes what the answer to `attempt` showed. Failures of attempts that had begun before the outage was known count
     /// once.
     pub(super) fn learn(
@@ -99,7 +104,7 @@ impl Backend {
         cap: Duration,
         rng: &mut fastrand::Rng,
     ) {
-        if attempt < self.first_attempt {
+        if !self.knows(attempt) {
             return;
         }
         match verdict {

@@ -1,32 +1,66 @@
 //! The heart: which conditions are missing. Scheduler, Explain and what-if all ask this one function.
 
-use crate::model::{Conditions, Connectivity, LinkType, Metered, Network, NetworkNeed, Power, Reason, World};
+use super::hours;
+use crate::model::{Conditions, Connectivity, LinkType, Metered, Network, NetworkNeed, Power, Reason, WallTime, World};
 
-/// What of `conditions` is missing while a backend's traffic would go over `network` (`None`: no route is known) and
-/// the rest of the device is as in `world`; empty if all holds.
-pub fn blocked(conditions: &Conditions, network: Option<&Network>, world: &World) -> Vec<Reason> {
-    let mut missing = match network {
-        Some(network) if network.connected => missing_of_network(conditions, network),
-        Some(_) | None => vec![Reason::Offline],
+/// What conditions are held against.
+#[derive(Debug, Clone, Copy)]
+pub struct Situation<'a> {
+    /// What a backend's traffic would go over; `None`: no route is known.
+    pub network: Option<&'a Network>,
+    /// The rest of the device.
+    pub world: &'a World,
+    /// What the wall clock shows.
+    pub now: WallTime,
+    /// Bytes that left over metered links today.
+    pub spent: u64,
+    /// Whether the backend shows a certificate, which has dates.
+    pub certified: bool,
+}
+
+/// What of `conditions` is missing in this situation; empty if all holds.
+pub fn blocked(conditions: &Conditions, situation: Situation<'_>) -> Vec<Reason> {
+    let Situation { network, world, .. } = situation;
+    let mut missing = match network.filter(|network| network.connected) {
+        Some(network) => missing_of_network(conditions, network),
+        None => vec![Reason::Offline],
     };
     missing.extend(missing_of_power(conditions, &world.power));
+    missing.extend(missing_of_dates(conditions, situation));
     missing.extend(world.suspending.then_some(Reason::Suspending));
     missing
 }
 
+/// What hangs on the date: hours, the day's budget, certificates. Without a date, all of that waits for one.
+fn missing_of_dates(conditions: &Conditions, situation: Situation<'_>) -> impl Iterator<Item = Reason> {
+    let Situation { network, world, now, spent, certified } = situation;
+    let costs = network.is_some_and(|network| network.connected && !is_unmetered(network));
+    let budget = conditions.metered_budget.filter(|_| costs);
+    let dated = certified || budget.is_some() || !conditions.window.is_always();
+    let clock = world.clock_unset && dated;
+    let window = !clock && !hours::is_open(&conditions.window, now, &world.zone);
+    let budget = !clock && budget.is_some_and(|budget| spent >= budget);
+    let found = [(budget, Reason::Budget), (window, Reason::Window), (clock, Reason::Clock)];
+    found.into_iter().filter_map(|(missing, reason)| missing.then_some(reason))
+}
+
 fn missing_of_network(conditions: &Conditions, network: &Network) -> Vec<Reason> {
-    let reach = match network.connectivity {
-        Connectivity::Unknown | Connectivity::Full => None,
-        Connectivity::None | Connectivity::Limited => Some(Reason::NoInternet),
-        Connectivity::Portal => Some(Reason::CaptivePortal),
-    };
     let link = match conditions.network {
         NetworkNeed::Any => None,
         NetworkNeed::Unmetered => (!is_unmetered(network)).then_some(Reason::Metered),
         NetworkNeed::Wifi => (!is_wifi(network)).then_some(Reason::NotWifi),
     };
     let roaming = (network.roaming && !conditions.roaming).then_some(Reason::Roaming);
-    [reach, link, roaming].into_iter().flatten().collect()
+    [reach(network), link, roaming].into_iter().flatten().collect()
+}
+
+/// What is missing where the network does not reach the server. A server on the link itself needs no internet.
+pub(super) fn reach(network: &Network) -> Option<Reason> {
+    match network.connectivity {
+        Connectivity::Unknown | Connectivity::Full => None,
+        Connectivity::None | Connectivity::Limited => (!network.direct).then_some(Reason::NoInternet),
+        Connectivity::Portal => Some(Reason::CaptivePortal),
+    }
 }
 
 fn missing_of_power(conditions: &Conditions, power: &Power) -> Vec<Reason> {
@@ -37,7 +71,8 @@ fn missing_of_power(conditions: &Conditions, power: &Power) -> Vec<Reason> {
     [charging, battery, power_save].into_iter().flatten().collect()
 }
 
-fn is_unmetered(network: &Network) -> bool {
+/// Whether bytes cost nothing there.
+pub(super) fn is_unmetered(network: &Network) -> bool {
     match network.metered {
         Metered::No | Metered::GuessNo => true,
         Metered::Unknown => is_wifi(network),
@@ -55,7 +90,7 @@ fn is_wifi(network: &Network) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Battery, BatteryFloor};
+    use crate::model::{Battery, BatteryFloor, Span, Window};
 
     fn free() -> Conditions {
         Conditions {
@@ -64,6 +99,8 @@ mod tests {
             charging: false,
             min_battery: BatteryFloor::default(),
             heed_power_save: false,
+            window: Window::default(),
+            metered_budget: None,
         }
     }
 
@@ -75,14 +112,18 @@ mod tests {
         World { power, ..World::unknown() }
     }
 
+    fn situation<'a>(network: Option<&'a Network>, world: &'a World) -> Situation<'a> {
+        Situation { network, world, now: WallTime::default(), spent: 0, certified: false }
+    }
+
     fn on(conditions: &Conditions, network: &Network) -> Vec<Reason> {
-        blocked(conditions, Some(network), &World::unknown())
+        blocked(conditions, situation(Some(network), &World::unknown()))
     }
 
     #[test]
     fn without_a_route_only_offline_is_said_of_the_network() {
         let choosy = Conditions { network: NetworkNeed::Wifi, roaming: false, ..free() };
-        assert_eq!(blocked(&choosy, None, &World::unknown()), [Reason::Offline]);
+        assert_eq!(blocked(&choosy, situation(None, &World::unknown())), [Reason::Offline]);
         assert_eq!(on(&choosy, &Network { roaming: true, ..Network::none() }), [Reason::Offline]);
     }
 
@@ -136,7 +177,10 @@ mod tests {
     #[test]
     fn nobody_goes_while_the_device_goes_to_sleep() {
         let world = World { suspending: true, ..World::unknown() };
-        assert_eq!(blocked(&free(), Some(&network(LinkType::Wifi, Metered::No)), &world), [Reason::Suspending]);
+        assert_eq!(
+            blocked(&free(), situation(Some(&network(LinkType::Wifi, Metered::No)), &world)),
+            [Reason::Suspending]
+        );
     }
 
     #[test]
@@ -147,7 +191,7 @@ mod tests {
         let floor = Conditions { min_battery: BatteryFloor::new(30).expect("a floor"), ..free() };
         let charging = Conditions { charging: true, ..free() };
         let saver = Conditions { heed_power_save: true, ..free() };
-        let ask = |conditions: &Conditions, power| blocked(conditions, Some(&wifi), &world(power));
+        let ask = |conditions: &Conditions, power| blocked(conditions, situation(Some(&wifi), &world(power)));
 
         assert_eq!(ask(&floor, battery(29.9)), [Reason::LowBattery]);
         assert_eq!(ask(&floor, battery(30.0)), []);
@@ -160,5 +204,42 @@ mod tests {
         assert_eq!(ask(&charging, Power::mains()), []);
         assert_eq!(ask(&saver, Power { power_save: true, ..Power::mains() }), [Reason::PowerSave]);
         assert_eq!(ask(&free(), Power { power_save: true, ..battery(1.0) }), []);
+    }
+
+    #[test]
+    fn hours_and_a_budget() {
+        let evening = Window::new(Span::new(22 * 60, 6 * 60).into_iter().collect());
+        let (hours, frugal) =
+            (Conditions { window: evening, ..free() }, Conditions { metered_budget: Some(100), ..free() });
+        let (modem, wifi) = (network(LinkType::Cellular, Metered::GuessYes), network(LinkType::Wifi, Metered::No));
+        let world = World::unknown();
+        let ask = |conditions: &Conditions, network: &Network, hour: u64, spent: u64| {
+            let now = WallTime::from_micros(hour * 3_600_000_000);
+            blocked(conditions, Situation { now, spent, ..situation(Some(network), &world) })
+        };
+        assert_eq!(ask(&hours, &wifi, 21, 0), [Reason::Window]);
+        assert_eq!(ask(&hours, &wifi, 22, 0), []);
+        assert_eq!(ask(&frugal, &modem, 0, 99), []);
+        assert_eq!(ask(&frugal, &modem, 0, 100), [Reason::Budget]);
+        assert_eq!(ask(&frugal, &wifi, 0, 100), []);
+        assert_eq!(ask(&Conditions { metered_budget: Some(0), ..free() }, &modem, 0, 0), [Reason::Budget]);
+        assert_eq!(blocked(&frugal, Situation { spent: 100, ..situation(None, &world) }), [Reason::Offline]);
+    }
+
+    #[test]
+    fn without_a_date_what_hangs_on_it_waits_and_nothing_else() {
+        let morning = Window::new(Span::new(0, 60).into_iter().collect());
+        let (hours, frugal) =
+            (Conditions { window: morning, ..free() }, Conditions { metered_budget: Some(0), ..free() });
+        let (modem, wifi) = (network(LinkType::Cellular, Metered::GuessYes), network(LinkType::Wifi, Metered::No));
+        let world = World { clock_unset: true, ..World::unknown() };
+        let ask = |conditions: &Conditions, network: &Network, certified: bool| {
+            blocked(conditions, Situation { certified, ..situation(Some(network), &world) })
+        };
+        assert_eq!(ask(&free(), &modem, false), []);
+        assert_eq!(ask(&free(), &modem, true), [Reason::Clock]);
+        assert_eq!(ask(&hours, &wifi, false), [Reason::Clock], "whatever the hour seems to be");
+        assert_eq!(ask(&frugal, &wifi, false), []);
+        assert_eq!(ask(&frugal, &modem, false), [Reason::Clock]);
     }
 }

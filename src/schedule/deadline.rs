@@ -1,7 +1,7 @@
 //! The one moment at which time alone will change something. What could not start anyway wakes nobody.
 
-use super::{Scheduler, Wake};
-use crate::model::{LaneId, Moment, Now};
+use super::{Scheduler, Wake, hours};
+use crate::model::{LaneId, Moment, Now, Reason};
 
 impl Scheduler {
     pub(super) fn next_wake(&self, now: Now) -> Option<(Moment, Wake)> {
@@ -16,10 +16,13 @@ impl Scheduler {
         let away = self.attempts.values().filter(|attempt| attempt.cut.is_none()).filter_map(|attempt| attempt.away);
         let away = away.min().map(|since| (since + grace, Wake::LinkGrace));
         let lanes = self.lanes.keys().filter_map(|id| self.wake_of(*id, now));
+        let dates = self.lanes.keys().filter_map(|id| self.date_wake(*id, now)).chain(self.hours_end(now));
         let sleep = self.sleep_wake();
         lanes
+            .chain(dates)
             .chain(self.charge_wake(now))
             .chain(sleep)
+            .chain(self.reach_wake(now))
             .chain(away)
             .chain(pause)
             .chain(hold)
@@ -32,9 +35,33 @@ impl Scheduler {
     fn wake_of(&self, id: LaneId, now: Now) -> Option<(Moment, Wake)> {
         let lane = self.lanes.get(&id).filter(|lane| lane.hindrances.is_empty())?;
         let policy = self.policy_of(id).filter(|policy| self.has_slot(id, policy.strategy.kind))?;
-        let ready = lane.ready_at(now)?;
+        let ready = lane.ready_at(now).filter(|_| !self.must_ask(policy.backend))?;
         let admitted = self.admission(policy.backend)?;
         let wake = if admitted > ready { (admitted, Wake::BackendProbe) } else { (ready, Wake::TaskDue) };
         (wake.0 > now.moment).then_some(wake)
+    }
+
+    /// When the hours of a lane come, or a day with a new budget, if it waits for nothing else.
+    fn date_wake(&self, id: LaneId, now: Now) -> Option<(Moment, Wake)> {
+        let lane = self.lanes.get(&id).filter(|lane| lane.waiting > 0)?;
+        let (policy, zone) = (self.policy_of(id)?, &self.world.as_ref()?.zone);
+        let has = |reason| lane.hindrances.contains_key(&reason);
+        if !lane.hindrances.keys().all(|reason| matches!(reason, Reason::Window | Reason::Budget)) {
+            return None;
+        }
+        let hours = &policy.strategy.conditions.window;
+        let window = has(Reason::Window).then(|| Some((hours::next_change(hours, now.wall, zone)?, Wake::Window)));
+        let renewed = || Some((self.budgets.renewed(&lane.strategy, now.wall, zone)?, Wake::BudgetDay));
+        let budget = has(Reason::Budget).then(renewed);
+        let last = window.flatten().max(budget.flatten());
+        last.map(|(at, wake)| (now.moment_of(at), wake))
+    }
+
+    /// When the hours of an attempt that runs are over.
+    fn hours_end(&self, now: Now) -> Option<(Moment, Wake)> {
+        let zone = &self.world.as_ref()?.zone;
+        let running = self.attempts.values().filter(|attempt| attempt.cut.is_none() && attempt.ending.is_none());
+        let ends = running.filter_map(|attempt| hours::next_change(&attempt.conditions.window, now.wall, zone));
+        ends.min().map(|end| (now.moment_of(end), Wake::Window))
     }
 }

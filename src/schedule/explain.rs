@@ -8,10 +8,10 @@ use super::hold::Held;
 use super::lane::Lane;
 use super::outcome::Ill;
 use super::pause::Paused;
-use super::{Scheduler, settle};
+use super::{Scheduler, hours, settle};
 use crate::model::{
-    Assume, BackendName, Battery, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause, Reason, Standing,
-    StrategyName, Task, WallTime, World,
+    Assume, BackendConfig, BackendName, Battery, Block, Credential, LaneId, LinkType, Metered, Network, Now, Pause,
+    Reason, Standing, StrategyName, Task, WallTime, World,
 };
 
 /// Ids named in one row; a task may wait for more.
@@ -33,6 +33,9 @@ impl Scheduler {
         }
         rows.extend(self.hindrance_rows(task, assume, now));
         rows.extend(self.illness_row(&task.strategy, now));
+        if rows.is_empty() && assume.connectivity.is_none() {
+            rows.extend(self.asking_row(&task.strategy));
+        }
         if rows.is_empty() {
             rows.extend(self.concurrency(task));
         }
@@ -64,7 +67,8 @@ impl Scheduler {
             None => sensed,
         };
         let lane = self.lane_of(task).map(|(_, lane)| lane);
-        self.hindrances_in(&world, &task.strategy, &task.overrides)
+        let now = Now { wall: assume.time.unwrap_or(now.wall), ..now };
+        self.hindrances_in(&world, &task.strategy, &task.overrides, now.wall)
             .into_iter()
             .map(|reason| self.hindrance_row(reason, task, backend, &world, lane, now))
             .collect()
@@ -87,8 +91,15 @@ impl Scheduler {
             self.tell_holds(&mut row, now);
         } else if reason == Reason::NoBackend {
             self.tell_no_backend(&mut row, &task.strategy);
+        } else if reason == Reason::Window {
+            self.tell_window(&mut row, &task.strategy, world, now.wall);
+        } else if reason == Reason::Budget {
+            self.tell_budget(&mut row, &task.strategy, world, now.wall);
+        } else if reason == Reason::Clock {
+            self.tell_clock(&mut row, &task.strategy, backend);
         } else if is_of_network(reason) {
             tell_network(&mut row, backend, world);
+            self.tell_reach(&mut row, backend, now);
         } else {
             self.tell_power(&mut row, task, world);
         }
@@ -136,6 +147,42 @@ impl Scheduler {
         };
     }
 
+    /// How it is known how far the network reaches, and when that is looked at again.
+    fn tell_reach(&self, row: &mut Block, backend: Option<&BackendName>, now: Now) {
+        let Some((name, network)) = backend.and_then(|name| Some((name, self.exposed(name)?))) else { return };
+        if !matches!(row.reason, Reason::NoInternet | Reason::CaptivePortal) {
+            return;
+        }
+        if let Some(probe) = &self.config.network.probe {
+            row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
+        }
+        if row.reason == Reason::CaptivePortal {
+            row.clears = match (network.ssid.as_str(), network.interface.as_str()) {
+                ("", interface) => format!("somebody signs in at the portal of the network on {interface}"),
+                (ssid, _) => format!("somebody signs in at the portal of the Wi-Fi network {ssid}"),
+            };
+        }
+        if let Some(verdict) = self.reach.way(network).and_then(|way| way.verdict.as_ref()) {
+            row.detail.insert("found".to_owned(), verdict.words.clone());
+            if let Some(again) = self.looks_again(name, now) {
+                row.detail.insert("until".to_owned(), now.wall_of(again).as_micros().to_string());
+                let left = span(again.saturating_since(now.moment));
+                row.clears = format!("{}; looked at again in {left}", row.clears);
+            }
+        }
+    }
+
+    /// A look that must tell whether there is a portal before a credential goes by plain HTTP.
+    fn asking_row(&self, strategy: &StrategyName) -> Option<Block> {
+        let (name, _) = self.backend_of(strategy).filter(|(name, _)| self.must_ask(name))?;
+        let mut row = row(Reason::NoInternet, WallTime::default());
+        row.clears = "the probe has answered".to_owned();
+        tell_network(&mut row, Some(name), self.world.as_ref()?);
+        let probe = self.config.network.probe.as_ref()?;
+        row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
+        Some(row)
+    }
+
     fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {
         if let Battery::Percent(percent) = world.power.battery {
             row.detail.insert("battery_percent".to_owned(), format!("{percent:.0}"));
@@ -147,6 +194,45 @@ impl Scheduler {
             row.clears = format!("the battery reaches {} %, or a charger is plugged in", settle::regained_at(floor));
         }
         tell_failing(row, world);
+    }
+
+    fn tell_window(&self, row: &mut Block, name: &StrategyName, world: &World, now: WallTime) {
+        let Some(strategy) = self.config.strategies.get(name) else { return };
+        let window = &strategy.conditions.window;
+        row.detail.insert("window".to_owned(), window.to_string());
+        if let Some(begin) = hours::next_change(window, now, &world.zone) {
+            row.detail.insert("until".to_owned(), begin.as_micros().to_string());
+            let (time, left) = (world.zone.local(begin).time(), span(begin.saturating_since(now)));
+            row.clears = format!("the hours of strategy {name} begin at {time}, in {left}");
+        }
+        tell_failing(row, world);
+    }
+
+    fn tell_budget(&self, row: &mut Block, name: &StrategyName, world: &World, now: WallTime) {
+        let Some(limit) = self.config.strategies.get(name).and_then(|strategy| strategy.conditions.metered_budget)
+        else {
+            return;
+        };
+        row.detail.insert("used".to_owned(), self.budgets.spent_at(name, now, world).to_string());
+        row.detail.insert("limit".to_owned(), limit.to_string());
+        if let Some(renewed) = self.budgets.renewed(name, now, &world.zone) {
+            row.detail.insert("until".to_owned(), renewed.as_micros().to_string());
+            let (time, left) = (world.zone.local(renewed).time(), span(renewed.saturating_since(now)));
+            row.clears = format!("a new day begins at {time}, in {left}, or the network is not metered");
+        }
+    }
+
+    /// What of a task hangs on the date.
+    fn tell_clock(&self, row: &mut Block, name: &StrategyName, backend: Option<&BackendName>) {
+        let Some(strategy) = self.config.strategies.get(name) else { return };
+        let section = backend.and_then(|name| self.config.backends.get(name));
+        let what = [
+            (section.is_some_and(BackendConfig::is_certified), "certificate"),
+            (!strategy.conditions.window.is_always(), "window"),
+            (strategy.conditions.metered_budget.is_some(), "metered_bytes_per_day"),
+        ];
+        let named: Vec<&str> = what.into_iter().filter_map(|(so, what)| so.then_some(what)).collect();
+        row.detail.insert("depends".to_owned(), named.join(","));
     }
 
     fn illness_row(&self, strategy: &StrategyName, now: Now) -> Option<Block> {
@@ -257,7 +343,7 @@ fn clears(reason: Reason) -> &'static str {
         Reason::PowerSave => "power-save mode is switched off",
         Reason::Budget => "the day's budget of metered bytes begins anew, or the network is not metered",
         Reason::Window => "the strategy's hours begin",
-        Reason::Clock => "the clock is set",
+        Reason::Clock => "the clock is set: it shows a time before this version was made",
         Reason::Backoff => "its wait is over",
         Reason::Order => "the tasks before it end",
         Reason::Concurrency => "an attempt that runs now ends",
@@ -336,6 +422,7 @@ fn assumed(mut world: World, backend: &BackendName, assume: &Assume) -> World {
         world.power.battery = Battery::Percent(percent);
         world.power.reached = world.power.battery.reaches();
     }
+    world.clock_unset &= assume.time.is_none();
     world.power.power_save = assume.power_save.unwrap_or(world.power.power_save);
     world
 }

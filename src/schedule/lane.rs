@@ -80,6 +80,11 @@ impl Lane {
         }
     }
 
+    /// Whether so many waiting ones mean that new ones have come, as far as can be told: what an attempt left is none.
+    pub(super) fn grows_to(&self, waiting: u64) -> bool {
+        !self.stirred && waiting > self.waiting.saturating_sub(self.taken)
+    }
+
     /// The store spoke.
     pub(super) fn update(&mut self, summary: LaneSummary) {
         self.strategy = summary.strategy;

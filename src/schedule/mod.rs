@@ -5,16 +5,20 @@ mod attempt;
 mod backend;
 mod backoff;
 mod blocked;
+mod budget;
 mod charge;
 mod choose;
 mod deadline;
 mod explain;
 mod hold;
+mod hours;
 mod lane;
 mod links;
+mod looks;
 mod outcome;
 mod pause;
 mod policy;
+mod reach;
 mod scheduler;
 mod settle;
 mod sleep;
@@ -24,14 +28,16 @@ mod tests;
 mod unsettled;
 
 pub use backoff::full_jitter;
-pub use blocked::blocked;
+pub use blocked::{Situation, blocked};
+pub use budget::Spending;
 pub use links::Links;
 pub use scheduler::Scheduler;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Hold, HoldId, LaneId, LaneSummary, Pause,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Finding, Hold, HoldId, LaneId, LaneSummary, Pause,
     Settlement, StrategyName, TaskId, WallTime, World,
 };
 
@@ -58,8 +64,26 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
+    /// What an [`Effect::Probe`] found.
+    Probed {
+        /// Its number.
+        look: u64,
+        /// What came.
+        finding: Finding,
+    },
     /// The store could not write these settlements.
     Unsettled(Vec<(TaskId, Settlement)>),
+    /// So many bytes left for a strategy's attempts at this backend.
+    Sent {
+        /// The strategy.
+        strategy: StrategyName,
+        /// The backend.
+        backend: BackendName,
+        /// Bytes on the wire.
+        bytes: u64,
+    },
+    /// What is kept of earlier days' and this day's metered bytes.
+    Spent(BTreeMap<StrategyName, Spending>),
     /// A running task was cancelled.
     Withdrawn(TaskId),
     /// Somebody decided something.
@@ -131,6 +155,15 @@ pub enum Effect {
     },
     /// Read the device's power anew; answered by [`Input::World`].
     ReadPower,
+    /// Look how far the network reaches; answered by [`Input::Probed`].
+    Probe {
+        /// The number of the look.
+        look: u64,
+        /// By way of which interface.
+        interface: String,
+    },
+    /// Keep what was spent: it must outlast the daemon.
+    KeepSpent(BTreeMap<StrategyName, Spending>),
     /// The time of a hold is over: whoever has it is told.
     HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
@@ -160,6 +193,12 @@ pub enum Wake {
     SleepLimit,
     /// A battery on which something depends is looked at again.
     ReadPower,
+    /// It is looked again how far the network reaches, since something waits for that.
+    ReachProbe,
+    /// A strategy's hours begin or end.
+    Window,
+    /// A new day brings a new budget of metered bytes.
+    BudgetDay,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -178,6 +217,9 @@ impl Wake {
             Self::LinkSettles => "link-settles",
             Self::SleepLimit => "sleep-limit",
             Self::ReadPower => "read-power",
+            Self::ReachProbe => "reach-probe",
+            Self::Window => "window",
+            Self::BudgetDay => "budget-day",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

@@ -117,7 +117,7 @@ enum Class {
     Conflict,
     /// 500, 505, 507.
     Stumbled,
-    /// 408, 425, 429, 502, 503, 504, and 5xx that no standard knows.
+    /// 408, 425, 429, 502, 503, 504, and 5xx that no standard knows of a server.
     Outage,
     /// Any other 4xx.
     Refused,
@@ -132,9 +132,10 @@ fn class_of(code: u16) -> Class {
         501 => Class::NotImplemented,
         409 | 412 => Class::Conflict,
         500 | 505 | 507 => Class::Stumbled,
-        408 | 425 | 429 | 502..=504 | 506 | 508..=599 => Class::Outage,
+        408 | 425 | 429 | 502..=504 | 506 | 508..=510 | 512..=599 => Class::Outage,
         400 | 402 | 406 | 411 | 413..=424 | 426..=428 | 430..=499 => Class::Refused,
-        0..=399 | 600..=u16::MAX => Class::Nonsense,
+        // 511 is a captive portal's own (RFC 6585, section 6).
+        0..=399 | 511 | 600..=u16::MAX => Class::Nonsense,
     }
 }
 
@@ -208,6 +209,7 @@ fn cause_of(cut: Cut) -> String {
     match cut {
         Cut::Link => "the link went, or became another",
         Cut::Condition => "a condition went missing",
+        Cut::Unreached => "the network does not reach the server",
         Cut::Paused => "paused",
         // Its owner knows.
         Cut::Withdrawn => "",

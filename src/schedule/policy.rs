@@ -2,9 +2,10 @@
 
 use super::backend::{Backend, Role};
 use super::choose::Slots;
-use super::{Scheduler, blocked};
+use super::{Scheduler, Situation, blocked};
 use crate::model::{
-    AnswerMode, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy, StrategyName, World,
+    AnswerMode, BackendConfig, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy,
+    StrategyName, WallTime, World,
 };
 
 /// What an attempt of a lane would be made by.
@@ -13,6 +14,8 @@ pub(super) struct Policy<'a> {
     pub(super) overrides: &'a Overrides,
     pub(super) backend: &'a BackendName,
     pub(super) role: Role,
+    /// The backend shows a certificate.
+    pub(super) certified: bool,
     /// The most tasks it may carry.
     pub(super) limit: usize,
 }
@@ -24,8 +27,9 @@ impl Scheduler {
             return false;
         };
         !self.stopping
-            && self.hindrances(&lane.strategy, &lane.overrides).is_empty()
+            && self.hindrances(&lane.strategy, &lane.overrides, now).is_empty()
             && self.has_slot(id, policy.strategy.kind)
+            && !self.must_ask(policy.backend)
             && self.admission(policy.backend).is_some_and(|from| from <= now.moment)
     }
 
@@ -76,13 +80,15 @@ impl Scheduler {
         let lane = self.lanes.get(&id)?;
         let strategy = self.config.strategies.get(&lane.strategy)?;
         let (backend, state) = self.backend_of(&lane.strategy)?;
-        let batch = match (strategy.kind, self.config.backends.get(backend)?.answer) {
+        let section = self.config.backends.get(backend)?;
+        let batch = match (strategy.kind, section.answer) {
             (Kind::Json, AnswerMode::Items) => strategy.batch,
             (Kind::Json, AnswerMode::Status) | (Kind::File, AnswerMode::Items | AnswerMode::Status) => 1,
         };
         let limit = lane.search_limit().map_or(batch, |limit| limit.min(batch)).max(1);
         let role = if state.illness().is_some() { Role::Probe } else { Role::Ordinary };
-        Some(Policy { strategy, overrides: &lane.overrides, backend, role, limit })
+        let certified = section.is_certified();
+        Some(Policy { strategy, overrides: &lane.overrides, backend, role, certified, limit })
     }
 
     /// The backend that a strategy names, if there is one of this name.
@@ -96,18 +102,27 @@ impl Scheduler {
     }
 
     /// What keeps tasks with these conditions from going, apart from their backend's health, slots and time.
-    pub(super) fn hindrances(&self, strategy: &StrategyName, overrides: &Overrides) -> Vec<Reason> {
+    pub(super) fn hindrances(&self, strategy: &StrategyName, overrides: &Overrides, now: Now) -> Vec<Reason> {
         match &self.world {
-            Some(world) => self.hindrances_in(world, strategy, overrides),
-            None => self.hindrances_in(&World::unknown(), strategy, overrides),
+            Some(world) => self.hindrances_in(world, strategy, overrides, now.wall),
+            None => self.hindrances_in(&World::unknown(), strategy, overrides, now.wall),
         }
     }
 
-    /// The same in another world.
-    pub(super) fn hindrances_in(&self, world: &World, strategy: &StrategyName, overrides: &Overrides) -> Vec<Reason> {
+    /// The same in another world, or at another time.
+    pub(super) fn hindrances_in(
+        &self,
+        world: &World,
+        strategy: &StrategyName,
+        overrides: &Overrides,
+        now: WallTime,
+    ) -> Vec<Reason> {
         let mut reasons = match (self.config.strategies.get(strategy), self.backend_of(strategy)) {
             (Some(policy), Some((backend, _))) => {
-                blocked(&policy.conditions.with(overrides), world.networks.get(backend), world)
+                let network = world.networks.get(backend);
+                let spent = self.budgets.spent_at(strategy, now, world);
+                let certified = self.config.backends.get(backend).is_some_and(BackendConfig::is_certified);
+                blocked(&policy.conditions.with(overrides), Situation { network, world, now, spent, certified })
             }
             (Some(_) | None, _) => vec![Reason::NoBackend],
         };

@@ -4,15 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use super::attempt::{Attempt, Claim, Fate, Route, counted};
+use super::attempt::{Attempt, Claim, Fate, Kept, Route, counted};
 use super::backend::Backend;
 use super::backoff;
+use super::budget::Budgets;
 use super::choose::{Candidate, choose};
 use super::hold::Holds;
 use super::lane::{Lane, News};
 use super::outcome::{Decision, Endpoint, Outcome, judge};
 use super::pause::Pauses;
 use super::policy::Policy;
+use super::reach::Reach;
 use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake, settle};
@@ -38,6 +40,8 @@ pub struct Scheduler {
     pub(super) attempts: BTreeMap<AttemptId, Attempt>,
     pub(super) pauses: Pauses,
     pub(super) holds: Holds,
+    pub(super) reach: Reach,
+    pub(super) budgets: Budgets,
     pub(super) stopping: bool,
     /// Since when a reading of power is under way.
     pub(super) reading_power: Option<Moment>,
@@ -69,6 +73,8 @@ impl Scheduler {
             attempts: BTreeMap::new(),
             pauses: Pauses::default(),
             holds: Holds::default(),
+            reach: Reach::default(),
+            budgets: Budgets::default(),
             stopping: false,
             reading_power: None,
             sleep_since: None,
@@ -87,19 +93,27 @@ impl Scheduler {
     /// Takes what happened. When the wall clock has jumped, hand in [`Input::Woken`] for its deadlines to move along.
     pub fn handle(&mut self, input: Input, now: Now) {
         self.pauses.expire(now.wall);
+        self.look_at_the_date(now);
         match input {
-            Input::Lanes(lanes) => self.lanes_changed(lanes),
+            Input::Lanes(lanes) => self.lanes_changed(lanes, now),
             Input::TidyAt(at) => self.tidy_at = at,
             Input::World(world) => self.world_changed(world, now),
             Input::Claimed { attempt, tasks } => self.claimed(attempt, tasks, now),
             Input::Finished { attempt, answer } => self.finished(attempt, answer, now),
+            Input::Probed { look, finding } => self.probed(look, finding, now),
+            Input::Sent { strategy, backend, bytes } => self.sent(strategy, &backend, bytes, now),
+            Input::Spent(spent) => self.budgets.restore(spent),
             Input::Unsettled(settlements) => self.unsettled.keep(settlements, now),
             Input::Withdrawn(task) => self.withdrawn(task),
             Input::Control(control) => self.decided(control, now),
             Input::Woken => {}
         }
         self.effects.extend(self.holds.expire(now.moment).into_iter().map(Effect::HoldEnds));
+        self.look_at_the_date(now);
+        self.grant_tries(now);
         self.judge_attempts(now);
+        self.judge_kept(now);
+        self.look_at_reach(now);
         self.look(now);
         self.tidy(now);
         self.look_at_charge(now);
@@ -136,8 +150,13 @@ impl Scheduler {
         self.holds.of(owner)
     }
 
-    fn lanes_changed(&mut self, lanes: Vec<LaneSummary>) {
+    fn lanes_changed(&mut self, lanes: Vec<LaneSummary>, now: Now) {
         for summary in lanes {
+            if self.lanes.get(&summary.id).is_none_or(|lane| lane.grows_to(summary.waiting))
+                && let Some((backend, _)) = self.backend_of(&summary.strategy)
+            {
+                self.want_reach(&backend.clone(), true, now);
+            }
             if let Some(claim) = self.claim.as_mut().filter(|claim| claim.lane == summary.id) {
                 claim.heard = true;
             }
@@ -161,9 +180,14 @@ impl Scheduler {
             if rerouted {
                 backend.rerouted(now.moment);
             }
+            if rerouted || new.is_none() {
+                self.reach.forget(name);
+            }
         }
+        self.reach.follow(&world, now);
         self.look_at_sleep(&world, now);
         self.world = Some(world);
+        self.see_reach();
     }
 
     fn decided(&mut self, control: Control, now: Now) {
@@ -183,6 +207,7 @@ impl Scheduler {
 
     /// Somebody wants it now: a backend that is thought to be ill is asked now.
     fn ask_again(&mut self, strategy: Option<&StrategyName>, now: Now) {
+        self.want_reach_of(strategy, now);
         let meant = self.config.strategies.values().filter(|policy| strategy.is_none_or(|name| *name == policy.name));
         for name in meant.filter_map(|policy| policy.backend.as_ref()) {
             if let Some(backend) = self.backends.get_mut(name) {
@@ -200,12 +225,19 @@ impl Scheduler {
                     backend.reconfigured(now.moment);
                     backend
                 }
-                None => Backend::new(self.next_attempt),
+                None => {
+                    self.reach.forget(name);
+                    Backend::new(self.next_attempt)
+                }
             };
             self.backends.insert(name.clone(), backend);
         }
+        if self.config.network.probe != config.network.probe {
+            self.reach.forget_findings(now);
+        }
         self.config = config;
         self.configured = now.wall;
+        self.see_reach();
     }
 
     fn withdrawn(&mut self, task: TaskId) {
@@ -220,7 +252,9 @@ impl Scheduler {
         attempt.withdrawn.insert(task);
         if attempt.withdrawn.len() == attempt.tasks.len() && attempt.cut.is_none() {
             attempt.cut = Some(Cut::Withdrawn);
-            self.effects.push_back(Effect::Abort { attempt: *id, cut: Cut::Withdrawn });
+            if attempt.kept.is_none() {
+                self.effects.push_back(Effect::Abort { attempt: *id, cut: Cut::Withdrawn });
+            }
         }
     }
 
@@ -251,6 +285,7 @@ impl Scheduler {
             strategy: policy.strategy.clone(),
             backend: policy.backend.clone(),
             conditions: policy.strategy.conditions.with(policy.overrides),
+            certified: policy.certified,
             role: policy.role,
             tasks: counted(&tasks),
             withdrawn: BTreeSet::new(),
@@ -259,6 +294,7 @@ impl Scheduler {
             ending: None,
             away: None,
             at_chunk: AtChunk::GoOn,
+            kept: None,
         };
         if started.backend != claim.backend || tasks.len() > policy.limit || !self.may_go(claim.lane, now) {
             return self.release(tasks.iter());
@@ -279,16 +315,27 @@ impl Scheduler {
         }
     }
 
+    /// An answer came. It is judged at once if it is beyond doubt whose it is.
     fn finished(&mut self, id: AttemptId, answer: Answer, now: Now) {
+        if let Some(attempt) = self.attempts.get_mut(&id).filter(|attempt| attempt.kept.is_none()) {
+            attempt.kept = Some(Kept { answer: attempt.excused(answer), since: now.moment });
+            self.judge_kept(now);
+        }
+    }
+
+    pub(super) fn judge_answer(&mut self, id: AttemptId, answer: Answer, doubtful: bool, now: Now) {
         let Some(attempt) = self.attempts.remove(&id) else {
             return;
         };
-        let answer = attempt.excused(answer);
         let endpoint = self.backends.get(&attempt.backend).map_or(Endpoint::Unproven, Backend::endpoint);
         let Outcome { tasks, backend: verdict, batch } = judge(answer, &attempt.task_ids(), endpoint);
         if let Some(backend) = self.backends.get_mut(&attempt.backend) {
+            let current = backend.knows(id);
             let cap = self.config.limits.backoff_cap;
-            backend.learn(verdict, (id, attempt.role), now, cap, &mut self.rng);
+            backend.learn(verdict.clone(), (id, attempt.role), now, cap, &mut self.rng);
+            if current && self.network_of(&attempt.backend).is_some_and(|network| !attempt.route.is_lost_in(network)) {
+                self.learn_reach(&attempt.backend, &verdict, doubtful);
+            }
         }
         if let Some(lane) = self.lanes.get_mut(&attempt.lane) {
             lane.ended(&attempt.task_ids(), batch);
@@ -298,6 +345,7 @@ impl Scheduler {
             .zip(&attempt.tasks)
             .map(|((task, decision), (_, attempts))| (task, self.settlement(decision, *attempts, &attempt, now)))
             .collect();
+        self.effects.extend(self.budgets.unkept().map(Effect::KeepSpent));
         self.effects.push_back(Effect::Settle(settled));
     }
 
@@ -326,11 +374,15 @@ impl Scheduler {
     /// Ends attempts that cannot go on in this world, and notes which of them wait for their link or are to go no further.
     fn judge_attempts(&mut self, now: Now) {
         let (grace, must_sleep) = (self.config.network.link_grace, self.must_sleep(now));
-        for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| attempt.cut.is_none()) {
+        let run = |attempt: &Attempt| attempt.cut.is_none() && attempt.kept.is_none();
+        for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| run(attempt)) {
             let fate = match &self.world {
                 _ if self.stopping => Fate::Ends(Cut::Shutdown),
                 Some(_) if must_sleep => Fate::Ends(Cut::Condition),
-                Some(world) => attempt.fate_in(world, now.moment, grace),
+                Some(world) => {
+                    let spent = self.budgets.spent(&attempt.strategy.name);
+                    attempt.fate_in(world, spent, now, grace)
+                }
                 None => Fate::GoesOn,
             };
             match fate {
@@ -355,9 +407,11 @@ impl Scheduler {
     /// No file begins a new chunk when a condition is missing, while the link is away, and while something more urgent
     /// runs.
     fn hold_files(&mut self) {
-        let most_urgent = self.attempts.values().map(|attempt| attempt.strategy.priority).min();
-        let files = |(_, attempt): &(&AttemptId, &mut Attempt)| attempt.strategy.kind == Kind::File;
-        for (id, attempt) in self.attempts.iter_mut().filter(files) {
+        let run = |attempt: &Attempt| attempt.kept.is_none();
+        let running = self.attempts.values().filter(|attempt| run(attempt));
+        let most_urgent = running.map(|attempt| attempt.strategy.priority).min();
+        let files = |attempt: &Attempt| attempt.strategy.kind == Kind::File && run(attempt);
+        for (id, attempt) in self.attempts.iter_mut().filter(|(_, attempt)| files(attempt)) {
             let waits = attempt.away.is_some() || most_urgent.is_some_and(|most| most < attempt.strategy.priority);
             let then = match attempt.ending {
                 Some(cut) => AtChunk::End(cut),
@@ -375,7 +429,7 @@ impl Scheduler {
     fn look(&mut self, now: Now) {
         let mut seen: Vec<(LaneId, Vec<Reason>, bool)> = Vec::with_capacity(self.lanes.len());
         for (id, lane) in &self.lanes {
-            let hindrances = self.hindrances(&lane.strategy, &lane.overrides);
+            let hindrances = self.hindrances(&lane.strategy, &lane.overrides, now);
             let ill = self.backend_of(&lane.strategy).is_some_and(|(_, backend)| backend.illness().is_some());
             let free = hindrances.is_empty() && !ill;
             seen.push((*id, hindrances, free));

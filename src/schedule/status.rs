@@ -77,19 +77,22 @@ impl Scheduler {
         StrategyStatus {
             priority: strategy.priority,
             counts: counts.get(&strategy.name).copied().unwrap_or_default(),
-            blocked: self.blocked_of(&strategy.name, strategy.kind),
+            blocked: self.blocked_of(&strategy.name, strategy.kind, now),
             next_attempt: self.next_attempt_of(&strategy.name, now),
             pause: self.pauses.of(Some(&strategy.name)).map(|paused| paused.pause),
+            budget: strategy.conditions.metered_budget.map(|limit| (self.budgets.spent(&strategy.name), limit)),
         }
     }
 
     /// Why nothing of a strategy goes now: what hinders its lanes, if each that has work is hindered.
-    fn blocked_of(&self, name: &StrategyName, kind: Kind) -> Vec<Reason> {
+    fn blocked_of(&self, name: &StrategyName, kind: Kind, now: Now) -> Vec<Reason> {
         let mut busy = self.lanes.iter().filter(|(_, lane)| lane.strategy == *name && lane.waiting > 0).peekable();
         if busy.peek().is_none() {
             let ill = self.backend_of(name).and_then(|(_, backend)| backend.illness());
             return sorted(
-                self.hindrances(name, &Overrides::default()).into_iter().chain(ill.map(|illness| illness.reason())),
+                self.hindrances(name, &Overrides::default(), now)
+                    .into_iter()
+                    .chain(ill.map(|illness| illness.reason())),
             );
         }
         let runs = self.attempts.values().any(|attempt| attempt.strategy.name == *name);

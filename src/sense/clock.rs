@@ -139,7 +139,7 @@ fn timer(clock: TimerfdClockId) -> io::Result<OwnedFd> {
     deprecated,
     reason = "its successor is `unsafe`, for types that may change their descriptor; an OwnedFd cannot"
 )]
-fn watched(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(super) fn watched(timer: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::new(timer)
 }
 

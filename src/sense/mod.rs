@@ -4,6 +4,8 @@ pub mod clock;
 pub mod link;
 mod netlink;
 pub mod power;
+pub mod reach;
 pub mod services;
 mod uevent;
 pub mod wifi;
+pub mod zone;

@@ -11,7 +11,7 @@ use ferryd::bus::{Bus, BusAddress, Command, Ports};
 use ferryd::model::{
     Access, BatteryFloor, Block, Conditions, Config, Counts, Device, Kind, Limits, ManagerState, Moment, Network,
     NetworkConfig, NetworkNeed, Now, Pause, Power, Quotas, Reason, Status, StoreConfig, StoreNews, Strategy,
-    StrategyName, StrategyStatus, TaskNews, WallTime,
+    StrategyName, StrategyStatus, TaskNews, WallTime, Window,
 };
 use ferryd::store::{Options, Store};
 use tempfile::TempDir;
@@ -272,6 +272,8 @@ pub(crate) fn strategy(name: &str, kind: Kind, priority: u32) -> (StrategyName, 
         charging: false,
         min_battery: BatteryFloor::default(),
         heed_power_save: false,
+        window: Window::default(),
+        metered_budget: None,
     };
     let strategy = Strategy {
         name: name.clone(),
@@ -283,6 +285,7 @@ pub(crate) fn strategy(name: &str, kind: Kind, priority: u32) -> (StrategyName, 
         multiplier: 2.0,
         conditions,
         max_wait: None,
+        max_rate: None,
     };
     (name, strategy)
 }
@@ -295,6 +298,7 @@ fn status(config: &Config) -> Status {
             blocked: vec![Reason::Offline],
             next_attempt: None,
             pause: None,
+            budget: None,
         };
         (name.clone(), status)
     };

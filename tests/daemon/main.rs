@@ -3,6 +3,7 @@
 mod all_output;
 #[path = "../common/bus.rs"]
 mod bus;
+mod conditions;
 mod configuration;
 mod ctl;
 mod damage;
@@ -20,6 +21,7 @@ mod notify;
 mod outcomes;
 mod pause;
 mod policy;
+mod portal;
 mod power;
 mod rest;
 mod routes;

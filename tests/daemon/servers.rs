@@ -46,15 +46,22 @@ pub(crate) fn config_with(server: &Server, more: &str) -> String {
     format!("[device]\nname = \"tested\"\n[backend.main]\nurl = \"http://{}/sync\"\n{more}\n", server.address())
 }
 
-/// On loopback by TLS, with a certificate for 127.0.0.1; and the PEM text of the authority to trust.
+/// On loopback by TLS; and the PEM text of the authority to trust.
 pub(crate) fn serve_tls(behaviour: Behaviour) -> (Server, String) {
+    serve_tls_on(TcpListener::bind("127.0.0.1:0").expect("a socket"), behaviour, &[])
+}
+
+/// Where this listens, by TLS, with a certificate for its address and these names.
+pub(crate) fn serve_tls_on(listener: TcpListener, behaviour: Behaviour, names: &[&str]) -> (Server, String) {
+    let mut names: Vec<String> = names.iter().copied().map(str::to_owned).collect();
+    names.push(listener.local_addr().expect("an address").ip().to_string());
     let mut params = CertificateParams::new(Vec::new()).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let key = KeyPair::generate().expect("a key");
     let authority = params.self_signed(&key).expect("a certificate").pem();
     let issuer = Issuer::new(params, key);
     let key = KeyPair::generate().expect("a key");
-    let certificate = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("parameters");
+    let certificate = CertificateParams::new(names).expect("parameters");
     let certificate = certificate.signed_by(&key, &issuer).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
     let tls = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -63,6 +70,5 @@ pub(crate) fn serve_tls(behaviour: Behaviour) -> (Server, String) {
         .with_no_client_auth()
         .with_single_cert(vec![certificate.der().clone()], key)
         .expect("a certificate");
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");
     (Server::start_tls(listener, tls, behaviour).expect("a server"), authority)
 }

@@ -73,7 +73,7 @@ pub(crate) async fn attempt(backend: &Backend, tasks: &[Claimed]) -> Answer {
     let strategy = StrategyName::new("metadata").unwrap();
     let request = Request { device: "kiosk-7", strategy: &strategy, tasks, spool: Path::new("") };
     let (_, cue) = watch::channel(Cue::GO);
-    backend.attempt(request, Hands { keep: &Forgetful, report: &|_| {}, cue }).await
+    backend.attempt(request, Hands { keep: &Forgetful, report: &|_| {}, cue, meter: None }).await
 }
 
 /// This backend keeps no notes.

@@ -187,8 +187,8 @@ fn what_is_none_of_our_business_does_not_reach_the_daemon() {
         modemmanager.tell(MODEM_PATH, MODEM, "SignalQuality", &value((70u32, true)));
     }
     // What comes behind them is heard, and so they would have been.
-    set_metered(&networkmanager, GUESS_NO);
-    until(&mut device, "it is heard", |device| device.shown("Network")["Metered"] == "guess-no");
+    set_metered(&networkmanager, YES);
+    until(&mut device, "it is heard", |device| device.shown("Network")["Metered"] == "yes");
     assert_eq!((networkmanager.asked() - asked, modemmanager.asked() - asked_modem), (3, 0));
 }
 

@@ -22,7 +22,12 @@ pub(crate) const GUESS_NO: u32 = 4;
 
 /// NetworkManager with two devices, one of which is `lo`, over which these tests reach their servers.
 pub(crate) fn networkmanager(device: &Device<'_>, metered: u32) -> Mock {
-    Mock::start(device.bus.address(), &[NM], |objects| {
+    networkmanager_on(device.bus.address(), metered)
+}
+
+/// The same on any bus.
+pub(crate) fn networkmanager_on(address: &str, metered: u32) -> Mock {
+    Mock::start(address, &[NM], |objects| {
         let devices = [LO, OTHER].map(|path| ObjectPath::try_from(path).expect("a path")).to_vec();
         objects.set(NM_PATH, NM, "Devices", owned(devices));
         objects.set(NM_PATH, NM, "ConnectivityCheckEnabled", owned(false));

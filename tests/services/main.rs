@@ -16,6 +16,7 @@ mod metering;
 mod mock;
 #[path = "../common/netns.rs"]
 mod netns;
+mod reach;
 mod real;
 mod rest;
 mod saver;

@@ -242,6 +242,8 @@ impl<'a> Daemon<'a> {
             | Effect::AtChunk { .. }
             | Effect::LinkBack { .. }
             | Effect::ReadPower
+            | Effect::Probe { .. }
+            | Effect::KeepSpent(_)
             | Effect::HoldEnds(_)
             | Effect::Announce => {}
         }

@@ -89,7 +89,7 @@ impl Upload {
         let tasks = [Claimed { note: self.note(), ..self.task.clone() }];
         let request = Request { device: "kiosk-7", strategy: &strategy, tasks: &tasks, spool: self.spool.path() };
         let report = |transfer| self.reports.lock().unwrap().push(transfer);
-        let hands = Hands { keep: self, report: &report, cue: self.cue.subscribe() };
+        let hands = Hands { keep: self, report: &report, cue: self.cue.subscribe(), meter: None };
         tokio::time::timeout(PATIENCE, self.backend.attempt(request, hands)).await.expect("an attempt ends")
     }
 

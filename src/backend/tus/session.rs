@@ -13,7 +13,7 @@ use super::chunk::Chunk;
 use super::link::Link;
 use super::progress::Progress;
 use super::protocol::{self, Found, Trouble};
-use crate::http::Place;
+use crate::http::{Client, Place};
 use crate::model::{Answer, Claimed, FileInfo, ItemOutcome, ItemResult, TaskResult, Uploaded};
 
 /// How many chunks in a row may bring the server no byte further.
@@ -25,6 +25,8 @@ const TROUBLES: u32 = 32;
 /// An attempt.
 pub(super) struct Session<'a> {
     tus: &'a TusBackend,
+    /// The backend's, as metered as this attempt.
+    client: Client,
     request: Request<'a>,
     task: &'a Claimed,
     info: &'a FileInfo,
@@ -81,9 +83,21 @@ impl<'a> Session<'a> {
         file: File,
         hands: Hands<'a>,
     ) -> Self {
-        let Hands { keep, report, cue } = hands;
+        let Hands { keep, report, cue, meter } = hands;
+        let client = tus.client.metered(meter);
         let progress = Progress::new(report, info.size);
-        Self { tus, request, task, info, file: Arc::new(file), keep, link: Link::new(cue), progress, renewed: false }
+        Self {
+            tus,
+            client,
+            request,
+            task,
+            info,
+            file: Arc::new(file),
+            keep,
+            link: Link::new(cue),
+            progress,
+            renewed: false,
+        }
     }
 
     pub(super) async fn run(mut self) -> Answer {
@@ -149,12 +163,12 @@ impl<'a> Session<'a> {
     /// Begins an upload. Where it is is on disk before a byte of it goes: what is begun twice stays behind at the
     /// server, and its bytes were sent for nothing.
     async fn create(&mut self) -> Result<Standing, Answer> {
-        let (tus, request, task, info) = (self.tus, self.request, self.task, self.info);
-        let made = self.steadily(|| protocol::create(&tus.client, request, task, info)).await;
+        let (client, request, task, info) = (self.client.clone(), self.request, self.task, self.info);
+        let made = self.steadily(|| protocol::create(&client, request, task, info)).await;
         let (place, status) = made?;
         let now = Standing { place, offset: 0, status };
         if let Err(answer) = self.note(&now).await {
-            protocol::delete(&tus.client, &now.place).await;
+            protocol::delete(&client, &now.place).await;
             return Err(answer);
         }
         self.progress.confirmed(0);
@@ -163,8 +177,8 @@ impl<'a> Session<'a> {
 
     /// Asks the server how far it is.
     async fn look(&mut self, last: Standing) -> Result<Standing, Answer> {
-        let (tus, info, place) = (self.tus, self.info, &last.place);
-        match self.steadily(|| protocol::find(&tus.client, place, info)).await? {
+        let (client, info, place) = (self.client.clone(), self.info, &last.place);
+        match self.steadily(|| protocol::find(&client, place, info)).await? {
             Found::Offset(offset, _) if offset < last.offset => {
                 let words = format!("HEAD with an Upload-Offset of {offset}, back from {}", last.offset);
                 Err(Answer::Foreign { words })
@@ -206,13 +220,13 @@ impl<'a> Session<'a> {
     async fn send(&mut self, now: &Standing) -> Sent {
         let chunk = self.chunk_at(now.offset);
         self.progress.begins(chunk.size);
-        let (link, progress, tus) = (&mut self.link, &mut self.progress, self.tus);
-        let mut sending = pin!(send(tus, &now.place, chunk));
+        let (link, progress) = (&mut self.link, &mut self.progress);
+        let mut sending = pin!(send(self.tus, &self.client, &now.place, chunk));
         loop {
             tokio::select! {
                 biased;
                 () = link.returned() => {
-                    tus.client.forget_connections();
+                    self.client.forget_connections();
                     return Sent::LinkReturned;
                 }
                 end = &mut sending => return end.map_or_else(Sent::Troubled, Sent::Taken),
@@ -226,7 +240,7 @@ impl<'a> Session<'a> {
         loop {
             tokio::select! {
                 biased;
-                () = self.link.returned() => self.tus.client.forget_connections(),
+                () = self.link.returned() => self.client.forget_connections(),
                 answer = ask() => return answer,
             }
         }
@@ -261,7 +275,7 @@ pub(super) async fn open(path: PathBuf, size: u64) -> Result<File, ItemOutcome> 
 }
 
 /// Sends a chunk, vouched for where the server asks for that.
-async fn send(tus: &TusBackend, place: &Place, chunk: Chunk) -> Result<u16, Trouble> {
+async fn send(tus: &TusBackend, client: &Client, place: &Place, chunk: Chunk) -> Result<u16, Trouble> {
     let unread = |error: io::Error| {
         let answer = Answer::Unreachable { words: format!("reading the file in the spool: {error}") };
         Trouble { answer, again: false }
@@ -270,5 +284,5 @@ async fn send(tus: &TusBackend, place: &Place, chunk: Chunk) -> Result<u16, Trou
         Some(with) => Some(chunk.checksum(with).await.map_err(unread)?),
         None => None,
     };
-    protocol::send(&tus.client, place, chunk, checksum).await
+    protocol::send(client, place, chunk, checksum).await
 }

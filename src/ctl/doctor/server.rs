@@ -280,6 +280,8 @@ mod tests {
             blocked: blocked.iter().map(|word| (*word).to_owned()).collect(),
             next_attempt: None,
             paused: false,
+            budget_used: 0,
+            budget_limit: None,
         };
         let strategies = [
             waits("metadata", &["backend-down", "metered"]),

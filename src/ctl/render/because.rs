@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::clean;
+use super::{clean, size};
 use crate::model::Reason;
 
 /// A clause that follows the reason's name: `the device has no route to server main`.
@@ -12,10 +12,14 @@ pub(super) fn because(reason: Reason, detail: &Map<String, Value>) -> String {
     let server = says("backend").map_or_else(|| "the server".to_owned(), |name| format!("server {name}"));
     let link = link(says("type"), says("interface"), says("ssid"));
     let failed = says("error").map(|error| format!(": {error}")).unwrap_or_default();
+    let found = says("found").map(|found| format!(": {found}")).unwrap_or_default();
     match reason {
         Reason::Offline => format!("the device has no route to {server}"),
-        Reason::NoInternet => format!("{link} does not reach the internet"),
-        Reason::CaptivePortal => format!("on {link} a captive portal stands in the way"),
+        Reason::NoInternet if says("connectivity").as_deref() == Some("unknown") => {
+            format!("it is being found out whether {link} reaches the internet")
+        }
+        Reason::NoInternet => format!("{link} does not reach the internet{found}"),
+        Reason::CaptivePortal => format!("on {link} a captive portal stands in the way{found}"),
         Reason::Metered => format!("{link} is metered"),
         Reason::Roaming => format!("{link} is roaming"),
         Reason::NotWifi => format!("{link} is neither wifi nor ethernet"),
@@ -27,7 +31,9 @@ pub(super) fn because(reason: Reason, detail: &Map<String, Value>) -> String {
         },
         Reason::PowerSave => format!("the device saves power{}", at(says("battery_percent"))),
         Reason::Budget => match (says("used"), says("limit")) {
-            (Some(used), Some(limit)) => format!("{used} of {limit} metered bytes of today are spent"),
+            (Some(used), Some(limit)) => {
+                format!("{} of {} a day were sent over metered links", bytes(&used), bytes(&limit))
+            }
             (_, _) => "the metered bytes of today are spent".to_owned(),
         },
         Reason::Window => {
@@ -60,6 +66,11 @@ pub(super) fn link(link: Option<String>, interface: Option<String>, ssid: Option
     let on = interface.map(|interface| format!(" on {interface}")).unwrap_or_default();
     let named = ssid.map(|ssid| format!(" ({ssid})")).unwrap_or_default();
     link + &on + &named
+}
+
+/// A number of bytes as people read it.
+fn bytes(number: &str) -> String {
+    number.parse().map_or_else(|_| number.to_owned(), size)
 }
 
 fn at(percent: Option<String>) -> String {

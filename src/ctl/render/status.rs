@@ -1,9 +1,9 @@
 //! `ferryctl status` for people.
 
 use super::because::link;
-use super::clean;
 use super::palette::{Ink, Palette};
 use super::table::{Cell, table};
+use super::{clean, size};
 use crate::ctl::time::relative;
 use crate::ctl::views::{NetworkView, PowerView, StatusView, StrategyView};
 use crate::model::{Connectivity, Metered, WallTime};
@@ -20,6 +20,9 @@ pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String
         line("internet", internet(&view.network.connectivity).to_owned());
     }
     line("power", power(&view.power));
+    for (name, used, limit) in view.strategies.iter().filter_map(budget) {
+        line("budget", format!("{}: {} of {} today over metered links", clean(name), size(used), size(limit)));
+    }
     if view.transfers > 0 {
         line("transfers", view.transfers.to_string());
     }
@@ -73,6 +76,10 @@ pub(super) fn power(power: &PowerView) -> String {
         (false, _, None) => "unknown".to_owned(),
     };
     fed + if power.power_save { ", saving power" } else { "" }
+}
+
+fn budget(strategy: &StrategyView) -> Option<(&str, u64, u64)> {
+    strategy.budget_limit.map(|limit| (strategy.name.as_str(), strategy.budget_used, limit))
 }
 
 fn row(strategy: &StrategyView, now: WallTime) -> [Cell; 7] {

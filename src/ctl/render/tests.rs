@@ -50,13 +50,14 @@ fn status() -> StatusView {
         "NextWake": ["task-due", NOW + 3_000_000], "Transfers": 0});
     let network = json!({"Connected": false, "Type": "none", "Interface": "", "Connectivity": "none", "Metered": "unknown",
         "Ssid": "", "Strength": 0, "Frequency": 0, "Subnet": ""});
-    let strategy = |name: &str, priority: u32, pending: u32, blocked: Value, next: u64| {
+    let strategy = |name: &str, priority: u32, pending: u32, blocked: Value, next: u64, budget: u64| {
         json!({"org.ferryd.Ferry1.Strategy": {"Name": name, "Priority": priority, "Pending": pending, "Running": 0,
-            "Failed": 1, "Blocked": blocked, "NextAttempt": next, "Paused": false}})
+            "Failed": 1, "Blocked": blocked, "NextAttempt": next, "Paused": false,
+            "BudgetUsed": budget / 100, "BudgetLimit": budget}})
     };
     let objects = json!({
-        "/org/ferryd/Ferry1/strategies/photo": strategy("photo", 2, 0, json!([]), 0),
-        "/org/ferryd/Ferry1/strategies/metadata": strategy("metadata", 1, 40, json!(["offline", "backoff"]), NOW + 3_000_000),
+        "/org/ferryd/Ferry1/strategies/photo": strategy("photo", 2, 0, json!([]), 0, 104_857_600),
+        "/org/ferryd/Ferry1/strategies/metadata": strategy("metadata", 1, 40, json!(["offline", "backoff"]), NOW + 3_000_000, 0),
         "/org/ferryd/Ferry1": {"org.ferryd.Ferry1.Manager": {}}
     });
     let power = json!({"ExternalPower": false, "Charging": false, "BatteryPresent": true, "BatteryPercent": 34.4,
@@ -209,6 +210,7 @@ fn the_status_reads_calmly() {
 ferryd 0.1.0: waiting, offline
   network    no route
   power      on battery at 34 %, saving power
+  budget     photo: 1.0 MB of 104.8 MB today over metered links
   next wake  task-due in 3 s
 
 STRATEGY  PRIORITY  PENDING  RUNNING  FAILED  NEXT    WAITS FOR

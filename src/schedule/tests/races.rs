@@ -9,7 +9,7 @@ use crate::model::{
     Answer, AttemptId, Claimed, Connectivity, Cut, ItemOutcome, Kind, LaneId, Moment, Network, Overrides, Pause, Power,
     Settlement, StrategyName, TaskId, World,
 };
-use crate::schedule::{Control, Effect, Input, Scheduler, blocked};
+use crate::schedule::{Control, Effect, Input, Scheduler, Situation, blocked};
 
 const STEPS: usize = 3_000;
 
@@ -187,13 +187,20 @@ impl Race {
             Effect::AtChunk { attempt, .. } | Effect::LinkBack { attempt } => {
                 assert!(self.running.contains_key(&attempt), "{attempt:?} does not run");
             }
-            Effect::ReadPower | Effect::HoldEnds(_) | Effect::Tidy | Effect::Announce => {}
+            Effect::ReadPower
+            | Effect::Probe { .. }
+            | Effect::KeepSpent(_)
+            | Effect::HoldEnds(_)
+            | Effect::Tidy
+            | Effect::Announce => {}
         }
     }
 
     fn assert_may_start(&self, name: &StrategyName, to: &crate::model::BackendName, tasks: &[Claimed]) {
         let conditions = &self.core.config.strategies[name].conditions;
-        assert_eq!(blocked(conditions, self.world.networks.get(to), &self.world), [], "{name} starts while blocked");
+        let (network, world, now) = (self.world.networks.get(to), &self.world, self.now.wall);
+        let situation = Situation { network, world, now, spent: 0, certified: true };
+        assert_eq!(blocked(conditions, situation), [], "{name} starts while blocked");
         assert!(!self.paused, "{name} starts while paused");
         assert!(!tasks.is_empty() && tasks.iter().all(|task| self.held.contains(&task.id)));
     }

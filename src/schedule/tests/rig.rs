@@ -9,9 +9,9 @@ use crate::model::{
     Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
     Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary,
     Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
-    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, World,
+    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
 };
-use crate::schedule::{Effect, Input, Scheduler};
+use crate::schedule::{Effect, Input, Scheduler, Spending};
 
 pub(super) const SECOND: Duration = Duration::from_secs(1);
 
@@ -57,8 +57,11 @@ pub(super) fn config() -> Config {
             charging: false,
             min_battery: BatteryFloor::default(),
             heed_power_save: priority > 1,
+            window: Window::default(),
+            metered_budget: None,
         },
         max_wait,
+        max_rate: None,
     };
     let strategies = [
         policy("metadata", Kind::Json, 1, 50, 5, 2.0, NetworkNeed::Any, None),
@@ -294,6 +297,8 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
+    /// The backends of `started`.
+    pub(super) sent_to: Vec<BackendName>,
     pub(super) at_chunk: Vec<(AttemptId, AtChunk)>,
     pub(super) linked: Vec<AttemptId>,
     pub(super) aborted: Vec<(AttemptId, crate::model::Cut)>,
@@ -301,6 +306,9 @@ pub(super) struct Log {
     pub(super) claims: Vec<(LaneId, usize)>,
     pub(super) let_go: Vec<HoldId>,
     pub(super) readings: usize,
+    /// Looks by their numbers, each with the interface by way of which it goes.
+    pub(super) looks: Vec<(u64, String)>,
+    pub(super) kept: Vec<BTreeMap<StrategyName, Spending>>,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -312,13 +320,15 @@ pub(super) struct Rig {
     pub(super) now: Now,
     pub(super) running: BTreeMap<AttemptId, Vec<TaskId>>,
     pub(super) log: Log,
+    /// As it was last sensed.
+    world: World,
 }
 
 impl Rig {
     pub(super) fn new(config: Config) -> Self {
         let core = Scheduler::new(Arc::new(config), 1);
         let (store, now) = (MemoryStore::default(), start_of_time());
-        Self { core, store, now, running: BTreeMap::new(), log: Log::default() }
+        Self { core, store, now, running: BTreeMap::new(), log: Log::default(), world: World::unknown() }
     }
 
     /// With wifi up.
@@ -329,6 +339,9 @@ impl Rig {
     }
 
     pub(super) fn feed(&mut self, input: Input) {
+        if let Input::World(world) = &input {
+            self.world = world.clone();
+        }
         self.core.handle(input, self.now);
         while let Some(effect) = self.core.poll_effect() {
             self.perform(effect);
@@ -346,7 +359,8 @@ impl Rig {
                 self.tell();
                 self.core.handle(Input::Claimed { attempt, tasks }, self.now);
             }
-            Effect::Start { attempt, strategy, backend: _, tasks } => {
+            Effect::Start { attempt, strategy, backend, tasks } => {
+                self.log.sent_to.push(backend);
                 let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
                 self.running.insert(attempt, ids.clone());
                 self.log.started.push((attempt, strategy, ids));
@@ -361,10 +375,11 @@ impl Rig {
             }
             Effect::ReadPower => {
                 self.log.readings += 1;
-                if let Some(world) = self.core.world.clone() {
-                    self.core.handle(Input::World(World { power_read: self.now.moment, ..world }), self.now);
-                }
+                let world = World { power_read: self.now.moment, ..self.world.clone() };
+                self.core.handle(Input::World(world), self.now);
             }
+            Effect::Probe { look, interface } => self.log.looks.push((look, interface)),
+            Effect::KeepSpent(spent) => self.log.kept.push(spent),
             Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,
             Effect::Announce => self.log.announced += 1,

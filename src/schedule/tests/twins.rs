@@ -263,12 +263,14 @@ impl Twins {
         self.rig.feed(Input::Woken);
         let something_started = self.rig.log.started.len() > before;
         match wake {
+            Wake::Window | Wake::BudgetDay => unreachable!("no strategy here has either"),
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
             // Links settle before the scheduler hears of them.
             Wake::LinkSettles => unreachable!("it is not the scheduler's"),
             Wake::PauseEnds
             | Wake::HoldEnds
             | Wake::ReadPower
+            | Wake::ReachProbe
             | Wake::LinkGrace
             | Wake::SleepLimit
             | Wake::Tidy

@@ -62,11 +62,12 @@ impl<'a> Level<'a> {
         Self { rule: rules.iter().find(fits), facts }
     }
 
-    /// NetworkManager asks the modem and the access point, and its user may have told it; a rule is for where it does
-    /// not know.
+    /// What NetworkManager was told (by its user, or by the access point) is surer than a rule; what it guesses is not: it
+    /// has a guess for every link.
     fn metered(&self) -> Option<Metered> {
         let manager = self.facts.and_then(|facts| facts.metered).filter(|metered| *metered != Metered::Unknown);
-        manager.or_else(|| self.rule?.metered)
+        let told = manager.filter(|metered| matches!(metered, Metered::Yes | Metered::No));
+        told.or_else(|| self.rule?.metered).or(manager)
     }
 }
 
@@ -218,6 +219,9 @@ mod tests {
             );
             let says_nothing = ("wg0", by_manager(Metered::Unknown));
             assert_eq!(metered(&rules[..1], &facts([carrier_said, says_nothing])), Metered::No);
+            let guessed = facts([("wlan0", by_manager(Metered::GuessYes))]);
+            assert_eq!(metered(&[], &guessed), Metered::GuessYes);
+            assert_eq!(metered(&[rule("wlan0", None, None, Some(Metered::No))], &guessed), Metered::No);
         });
     }
 

@@ -21,12 +21,12 @@ pub(super) static SERVICE: Service = Service {
     paths: &[PATH],
     hints: &[
         "type='signal',sender='org.freedesktop.ModemManager1',path='/org/freedesktop/ModemManager1',\
-     interface='org.freedesktop.DBus.ObjectManager'",
+         interface='org.freedesktop.DBus.ObjectManager'",
         "type='signal',sender='org.freedesktop.ModemManager1',path_namespace='/org/freedesktop/ModemManager1/Modem',\
-     interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
-     arg0='org.freedesktop.ModemManager1.Modem.Modem3gpp'",
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',\
+         arg0='org.freedesktop.ModemManager1.Modem.Modem3gpp'",
         "type='signal',sender='org.freedesktop.ModemManager1',path_namespace='/org/freedesktop/ModemManager1/Modem',\
-     interface='org.freedesktop.ModemManager1.Modem',member='StateChanged'",
+         interface='org.freedesktop.ModemManager1.Modem',member='StateChanged'",
     ],
 };
 

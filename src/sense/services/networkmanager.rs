@@ -22,9 +22,9 @@ pub(super) static SERVICE: Service = Service {
     paths: &[PATH],
     hints: &[
         "type='signal',sender='org.freedesktop.NetworkManager',path='/org/freedesktop/NetworkManager',\
-     interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.NetworkManager'",
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.NetworkManager'",
         "type='signal',sender='org.freedesktop.NetworkManager',path_namespace='/org/freedesktop/NetworkManager/Devices',\
-     interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.NetworkManager.Device'",
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.NetworkManager.Device'",
     ],
 };
 

@@ -23,9 +23,9 @@ pub(super) static PROFILES: Service = Service {
     paths: &[PPD.1, OLD_PPD.1],
     hints: &[
         "type='signal',sender='org.freedesktop.UPower.PowerProfiles',path='/org/freedesktop/UPower/PowerProfiles',\
-     interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.UPower.PowerProfiles'",
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='org.freedesktop.UPower.PowerProfiles'",
         "type='signal',sender='net.hadess.PowerProfiles',path='/net/hadess/PowerProfiles',\
-     interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='net.hadess.PowerProfiles'",
+         interface='org.freedesktop.DBus.Properties',member='PropertiesChanged',arg0='net.hadess.PowerProfiles'",
     ],
 };
 

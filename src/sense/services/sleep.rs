@@ -22,7 +22,7 @@ pub(super) static SERVICE: Service = Service {
     names: &[NAME],
     paths: &[PATH],
     hints: &["type='signal',sender='org.freedesktop.login1',path='/org/freedesktop/login1',\
-     interface='org.freedesktop.login1.Manager',member='PrepareForSleep'"],
+         interface='org.freedesktop.login1.Manager',member='PrepareForSleep'"],
 };
 
 /// How it stands with sleep.
