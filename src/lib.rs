@@ -9,13 +9,15 @@
 //! | 1 thought | `schedule`: pure and deterministic; time and randomness are arguments |
 //! | 2 hands | `store`, `config`, `http`, `backend`, `sense`: one outside thing each |
 //! | 3 faces and loop | `bus`, `daemon` |
-//! | 4 programs | `ctl`, `demo`, the two bins |
+//! | 4 programs | `ctl`, `demo`, `sim`, `bend`, the two bins |
 //!
 //! A task's way: `bus` checks it → `store` makes it durable → `schedule` hears of the lane, and once nothing blocks it
 //! asks for a claim → `store` hands rows over → `backend` makes one attempt → `schedule` decides what the answer means →
 //! `store` writes it down → `bus` tells the owner.
 
 pub mod backend;
+#[cfg(feature = "tools")]
+pub mod bend;
 pub mod bus;
 pub mod config;
 pub mod ctl;
@@ -26,4 +28,6 @@ pub mod http;
 pub mod model;
 pub mod schedule;
 pub mod sense;
+#[cfg(feature = "tools")]
+pub mod sim;
 pub mod store;

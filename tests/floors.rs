@@ -16,12 +16,22 @@ const FLOORS: &[(&str, u32)] = &[
     ("daemon", 3),
     ("ctl", 4),
     ("demo", 4),
+    ("sim", 4),
+    ("bend", 4),
     ("bin", 4),
 ];
 
-/// Neighbours on one floor that may be imported: the one HTTP client, the loop's faces, the CLI's demo command.
-const NEIGHBOURS: &[(&str, &str)] =
-    &[("backend", "http"), ("sense", "http"), ("daemon", "bus"), ("ctl", "demo"), ("demo", "ctl")];
+/// Neighbours on one floor that may be imported: the one HTTP client, the loop's faces, the CLI's tools, their scenarios.
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("backend", "http"),
+    ("sense", "http"),
+    ("daemon", "bus"),
+    ("ctl", "demo"),
+    ("demo", "ctl"),
+    ("ctl", "bend"),
+    ("ctl", "sim"),
+    ("bend", "sim"),
+];
 
 fn floor(room: &str) -> Option<u32> {
     FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor)

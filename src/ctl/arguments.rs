@@ -2,8 +2,12 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+#[cfg(feature = "tools")]
+use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
+#[cfg(feature = "tools")]
+use clap::builder::{PossibleValue, TypedValueParser};
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use zbus::Variant;
@@ -12,6 +16,8 @@ use super::exit;
 use super::time::{self, When};
 use crate::daemon::BusChoice;
 use crate::model::{Original, Quality, State, Waiver, WallTime};
+#[cfg(feature = "tools")]
+use crate::sim::Scenario;
 
 /// Controls ferryd: hands it work, shows what waits and why.
 ///
@@ -101,6 +107,12 @@ pub(super) enum Command {
         #[arg(long, value_name = "DIR")]
         photos: Option<PathBuf>,
     },
+    /// Bend the network under an app: a TCP proxy on which a good network is as bad as a scenario says.
+    ///
+    /// It needs no daemon. While it runs it takes orders from standard input, one a line, and answers each by a line:
+    /// scenario NAME, cut, mend, rate UP DOWN (Mbit/s), delay TIME, reliability SHARE, reset, status. It runs until it is interrupted.
+    #[cfg(feature = "tools")]
+    Bend(Bend),
     /// Write a script that completes ferryctl's command lines.
     Completions {
         /// For this shell.
@@ -304,6 +316,33 @@ pub(super) struct Doctor {
     pub(super) state_dir: Option<PathBuf>,
 }
 
+/// `bend`
+#[cfg(feature = "tools")]
+#[derive(Debug, Args)]
+pub(super) struct Bend {
+    /// What the network is like.
+    #[arg(long, value_name = "NAME", value_parser = scenarios())]
+    pub(super) scenario: Scenario,
+    /// Where the app finds it: HOST:PORT; port 0 takes a free one, which is told.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(super) listen: String,
+    /// The server to pass on to: HOST:PORT.
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(super) to: String,
+    /// Decides all that is left to chance: the same timeline again. Default: another each time, which is told.
+    #[arg(long, value_name = "N")]
+    pub(super) seed: Option<u64>,
+    /// Begin so far into the scenario: a duration (7h, "15 min"), at most 365 days.
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = skip)]
+    pub(super) skip: Duration,
+    /// Let the scenario pass so many times as fast; rates and delays stay as they are.
+    #[arg(long, value_name = "TIMES", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(super) speed: u32,
+    /// What becomes of connections, old and new, while there is no link: they are reset, or stand still until it is back.
+    #[arg(long, value_name = "WHAT", default_value = "reset", value_parser = ["reset", "stall"])]
+    pub(super) when_down: String,
+}
+
 /// Some tasks, or all failed ones.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
@@ -351,6 +390,33 @@ fn assumption(text: &str) -> Result<(String, Assumed), String> {
         _ => return Err(format!("{key:?} cannot be assumed; see --help")),
     };
     Ok((key.to_owned(), assumed))
+}
+
+#[cfg(feature = "tools")]
+fn scenarios() -> impl TypedValueParser<Value = Scenario> {
+    let value = |scenario: &Scenario| PossibleValue::new(scenario.as_str()).help(scenario.about());
+    PossibleValuesParser::new(Scenario::ALL.iter().map(value)).try_map(|word| word.parse())
+}
+
+/// Looks at `HOST:PORT`; whether there is such a host is seen later.
+#[cfg(feature = "tools")]
+fn address(text: &str) -> Result<String, String> {
+    let wrong = || format!("{text:?} is no HOST:PORT such as 127.0.0.1:8080, [::1]:8080 or localhost:8080");
+    let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+    let bracketed = host.starts_with('[') && host.ends_with(']');
+    if host.is_empty() || host.contains(':') != bracketed || port.parse::<u16>().is_err() {
+        return Err(wrong());
+    }
+    Ok(text.to_owned())
+}
+
+#[cfg(feature = "tools")]
+fn skip(text: &str) -> Result<Duration, String> {
+    let skip = crate::config::parse_duration(text)?;
+    if skip > Duration::from_secs(365 * 86_400) {
+        return Err("at most 365 days".to_owned());
+    }
+    Ok(skip)
 }
 
 #[cfg(test)]

@@ -61,6 +61,10 @@ fn perform(arguments: Arguments, printer: &mut Printer<'_>) -> Result<(), Failur
         if let Command::Demo { photos } = &arguments.command {
             return commands::demo(photos.as_deref(), printer).await;
         }
+        #[cfg(feature = "tools")]
+        if let Command::Bend(asked) = &arguments.command {
+            return commands::bend(asked, printer).await;
+        }
         if let Command::Doctor(asked) = &arguments.command {
             return doctor::doctor(&arguments.bus, asked, printer).await;
         }

@@ -57,8 +57,7 @@ fn the_reference_lists_every_command_option_and_exit_code() {
     }
 }
 
-#[test]
-fn the_reference_shows_the_json_shapes_as_they_are() {
+fn assert_shown(samples: Vec<(&str, serde_json::Value)>) {
     let shapes: Vec<serde_json::Value> = REFERENCE
         .split("```json\n")
         .skip(1)
@@ -66,7 +65,27 @@ fn the_reference_shows_the_json_shapes_as_they_are() {
         .flat_map(|block| serde_json::Deserializer::from_str(block).into_iter::<serde_json::Value>())
         .map(|shape| shape.unwrap_or_else(|error| panic!("docs/ferryctl.md: {error}")))
         .collect();
-    for (name, shape) in render::samples() {
+    for (name, shape) in samples {
         assert!(shapes.contains(&shape), "docs/ferryctl.md lacks the shape of {name}: {shape}");
+    }
+}
+
+#[test]
+fn the_reference_shows_the_json_shapes_as_they_are() {
+    assert_shown(render::samples());
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn the_reference_shows_what_bend_writes() {
+    assert_shown(render::bend_samples());
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn the_reference_tells_of_every_scenario() {
+    for scenario in crate::sim::Scenario::ALL {
+        let row = format!("| `{scenario}` | {} |", scenario.about());
+        assert!(REFERENCE.contains(&row), "docs/ferryctl.md lacks {row}");
     }
 }

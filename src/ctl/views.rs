@@ -344,3 +344,39 @@ pub(super) enum WatchView {
     /// The daemon came or went.
     Daemon { at: u64, present: bool },
 }
+
+/// A line of `bend`.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "lowercase")]
+pub(super) enum BendView {
+    /// It listens there, and passes on to there.
+    Listening { address: String, to: String, seed: u64, now: BentView },
+    /// The scenario has changed the link.
+    Changed { now: BentView },
+    /// An order was followed.
+    Followed { order: String, connections: usize, now: BentView },
+    /// A line was no order.
+    Refused { order: String, error: String },
+}
+
+/// What a bent network is like.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct BentView {
+    pub(super) scenario: &'static str,
+    pub(super) up: bool,
+    pub(super) cut: bool,
+    pub(super) portal: bool,
+    #[serde(rename = "type")]
+    pub(super) link: &'static str,
+    pub(super) metered: &'static str,
+    /// Milliseconds, all three.
+    pub(super) round_trip: u64,
+    pub(super) jitter: u64,
+    pub(super) next: u64,
+    /// Bytes a second, both.
+    pub(super) up_rate: u64,
+    pub(super) down_rate: u64,
+    pub(super) reliability: f64,
+}

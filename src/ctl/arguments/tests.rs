@@ -81,3 +81,27 @@ fn charging_is_true_alone_and_takes_no_word_behind_it() {
     };
     assert_eq!((enqueue.common.charging, enqueue.payload.as_deref()), (Some(true), Some("{}")));
 }
+
+#[cfg(feature = "tools")]
+#[test]
+fn what_bends_a_network_is_taken_and_what_does_not_is_refused() {
+    for line in [
+        "ferryctl bend --scenario slow_3g --listen 127.0.0.1:0 --to localhost:8080",
+        "ferryctl bend --scenario commute --listen [::1]:9 --to a.example:443 --seed 7 --skip 7h --speed 60 --when-down stall",
+    ] {
+        assert!(parse(line).is_ok(), "{line}: {}", parse(line).unwrap_err());
+    }
+    for line in [
+        "ferryctl bend --listen 127.0.0.1:0 --to localhost:8080",
+        "ferryctl bend --scenario rain --listen 127.0.0.1:0 --to localhost:8080",
+        "ferryctl bend --scenario wifi --listen 8080 --to localhost:8080",
+        "ferryctl bend --scenario wifi --listen :8080 --to localhost:8080",
+        "ferryctl bend --scenario wifi --listen ::1:8080 --to localhost:8080",
+        "ferryctl bend --scenario wifi --listen 127.0.0.1:0 --to localhost:http",
+        "ferryctl bend --scenario wifi --listen 127.0.0.1:0 --to localhost:80 --speed 0",
+        "ferryctl bend --scenario wifi --listen 127.0.0.1:0 --to localhost:80 --skip 366days",
+        "ferryctl bend --scenario wifi --listen 127.0.0.1:0 --to localhost:80 --when-down drop",
+    ] {
+        assert_eq!(parse(line).err().map(|error| error.exit_code()), Some(2), "{line}");
+    }
+}

@@ -1,5 +1,7 @@
 //! What each command asks of the daemon.
 
+#[cfg(feature = "tools")]
+mod bend;
 mod control;
 mod enqueue;
 mod hold;
@@ -8,6 +10,9 @@ mod put;
 mod tasks;
 mod wait;
 mod watch;
+
+#[cfg(feature = "tools")]
+pub(super) use bend::bend;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -42,6 +47,8 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Doctor(_) => Ok(()),
         #[cfg(feature = "tools")]
         Command::Demo { photos } => demo(photos.as_deref(), printer).await,
+        #[cfg(feature = "tools")]
+        Command::Bend(asked) => bend(&asked, printer).await,
         Command::Completions { shell } => completions(shell, printer),
     }
 }

@@ -3,6 +3,8 @@
 
 mod bars;
 mod because;
+#[cfg(feature = "tools")]
+mod bend;
 mod doctor;
 mod explain;
 mod palette;
@@ -19,6 +21,8 @@ pub(super) use bars::Bars;
 pub(super) use palette::Palette;
 
 use super::exit::{Exit, Failure};
+#[cfg(feature = "tools")]
+use super::views::BendView;
 use super::views::{
     CheckView, CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView,
 };
@@ -172,6 +176,11 @@ impl<'a> Printer<'a> {
         self.write(view, text)
     }
 
+    #[cfg(feature = "tools")]
+    pub(super) fn bend(&mut self, view: &BendView) -> Result<(), Failure> {
+        self.write(view, |_| bend::text(view))
+    }
+
     /// Text that is the same in both forms: help, completions.
     pub(super) fn raw(&mut self, text: &[u8]) -> Result<(), Failure> {
         self.clear()?;
@@ -207,5 +216,7 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(all(test, feature = "tools"))]
+pub(super) use tests::bend_samples;
 #[cfg(test)]
 pub(super) use tests::samples;

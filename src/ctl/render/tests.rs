@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 
 use super::*;
+#[cfg(feature = "tools")]
+use crate::ctl::views::BentView;
 use crate::ctl::views::{NetworkView, PowerView, Verdict};
 use crate::ctl::wire::Dictionary;
 
@@ -140,6 +142,66 @@ pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
         ),
         ("lagged", watched(WatchView::Lagged { at: NOW, count: 300 })),
     ]
+}
+
+/// The same of `bend`.
+#[cfg(feature = "tools")]
+pub(in crate::ctl) fn bend_samples() -> Vec<(&'static str, Value)> {
+    let line = |view| printed(Form::Json, |printer| printer.bend(&view));
+    bent().map(|view| ("bend", serde_json::from_str(&line(view)).unwrap())).into()
+}
+
+/// Each kind of line that `bend` writes.
+#[cfg(feature = "tools")]
+fn bent() -> [BendView; 4] {
+    let slow = BentView {
+        scenario: "slow_3g",
+        up: true,
+        cut: false,
+        portal: false,
+        link: "cellular",
+        metered: "guess-yes",
+        round_trip: 400,
+        jitter: 200,
+        next: 86_400_000,
+        up_rate: 50_000,
+        down_rate: 50_000,
+        reliability: 0.9,
+    };
+    let down = BentView {
+        up: false,
+        link: "none",
+        metered: "unknown",
+        round_trip: 0,
+        jitter: 0,
+        up_rate: 0,
+        down_rate: 0,
+        reliability: 0.0,
+        ..slow
+    };
+    let gone = BentView { scenario: "intermittent", next: 7_250, ..down };
+    let cut = BentView { scenario: "wifi", cut: true, ..down };
+    let error = "\"0\" is no rate in Mbit/s between 0.001 and 100000".to_owned();
+    [
+        BendView::Listening { address: "127.0.0.1:8081".into(), to: "127.0.0.1:8080".into(), seed: 7, now: slow },
+        BendView::Changed { now: gone },
+        BendView::Followed { order: "cut".into(), connections: 2, now: cut },
+        BendView::Refused { order: "rate 0 1".into(), error },
+    ]
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn a_bent_network_is_told_a_line_an_event() {
+    let text: Vec<_> = bent().iter().map(|view| printed(Form::Text, |printer| printer.bend(view))).collect();
+    let expected = [
+        "listening on 127.0.0.1:8081, passing on to 127.0.0.1:8080; slow_3g, seed 7\n\
+         begins: cellular, metered guess-yes, 400 to 600 ms, 0.4 Mbit/s up, 0.4 down, 90 % come through\n",
+        "changed: no link; next change in 8 s\n",
+        "cut: no link, cut; 2 connections\n",
+        "rate 0 1: \"0\" is no rate in Mbit/s between 0.001 and 100000\n",
+    ];
+    assert_eq!(text, expected);
 }
 
 #[test]
