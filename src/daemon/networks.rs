@@ -50,6 +50,7 @@ impl Daemon {
         self.count_sent(now);
         self.chronicle.networks(&networks);
         self.world.networks = networks;
+        self.world.settling = self.links.held();
         self.core.handle(Input::World(self.world.clone()), now);
         // The links' wake may be another.
         self.publish(now);

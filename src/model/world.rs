@@ -294,6 +294,8 @@ pub struct World {
     pub networks: BTreeMap<BackendName, Network>,
     /// NetworkManager's word on how far the network reaches, where its check is switched on.
     pub connectivity: Option<Connectivity>,
+    /// Backends whose link flapped: it is there, and counts from then on if it stays.
+    pub settling: BTreeMap<BackendName, Moment>,
     /// Power, until it is sensed: mains.
     pub power: Power,
     /// When it was read.
@@ -313,6 +315,7 @@ impl World {
     pub fn unknown() -> Self {
         Self {
             networks: BTreeMap::new(),
+            settling: BTreeMap::new(),
             connectivity: None,
             power: Power::mains(),
             power_read: Moment::default(),

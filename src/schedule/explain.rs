@@ -85,23 +85,32 @@ impl Scheduler {
     ) -> Block {
         let since = lane.and_then(|lane| lane.hindrances.get(&reason)).copied().unwrap_or_default();
         let mut row = row(reason, since);
-        if reason == Reason::Paused {
-            self.tell_pause(&mut row, &task.strategy, now);
-        } else if reason == Reason::Held {
-            self.tell_holds(&mut row, now);
-        } else if reason == Reason::NoBackend {
-            self.tell_no_backend(&mut row, &task.strategy);
-        } else if reason == Reason::Window {
-            self.tell_window(&mut row, &task.strategy, world, now.wall);
-        } else if reason == Reason::Budget {
-            self.tell_budget(&mut row, &task.strategy, world, now.wall);
-        } else if reason == Reason::Clock {
-            self.tell_clock(&mut row, &task.strategy, backend);
-        } else if is_of_network(reason) {
-            tell_network(&mut row, backend, world);
-            self.tell_reach(&mut row, backend, now);
-        } else {
-            self.tell_power(&mut row, task, world);
+        match reason {
+            Reason::Paused => self.tell_pause(&mut row, &task.strategy, now),
+            Reason::Held => self.tell_holds(&mut row, now),
+            Reason::NoBackend => self.tell_no_backend(&mut row, &task.strategy),
+            Reason::Window => self.tell_window(&mut row, &task.strategy, world, now.wall),
+            Reason::Budget => self.tell_budget(&mut row, &task.strategy, world, now.wall),
+            Reason::Clock => self.tell_clock(&mut row, &task.strategy, backend),
+            Reason::Offline => {
+                tell_network(&mut row, backend, world);
+                tell_settling(&mut row, backend, world, now);
+            }
+            Reason::NoInternet | Reason::CaptivePortal => {
+                tell_network(&mut row, backend, world);
+                self.tell_reach(&mut row, backend, now);
+            }
+            Reason::Metered | Reason::Roaming | Reason::NotWifi => tell_network(&mut row, backend, world),
+            Reason::NotCharging | Reason::LowBattery | Reason::PowerSave => self.tell_power(&mut row, task, world),
+            // They speak for themselves, or are told of by others.
+            Reason::Suspending
+            | Reason::Backoff
+            | Reason::Order
+            | Reason::Concurrency
+            | Reason::BackendAuth
+            | Reason::BackendTls
+            | Reason::BackendDown
+            | Reason::BackendConfig => {}
         }
         row
     }
@@ -150,9 +159,6 @@ impl Scheduler {
     /// How it is known how far the network reaches, and when that is looked at again.
     fn tell_reach(&self, row: &mut Block, backend: Option<&BackendName>, now: Now) {
         let Some((name, network)) = backend.and_then(|name| Some((name, self.exposed(name)?))) else { return };
-        if !matches!(row.reason, Reason::NoInternet | Reason::CaptivePortal) {
-            return;
-        }
         if let Some(probe) = &self.config.network.probe {
             row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
         }
@@ -358,16 +364,13 @@ fn clears(reason: Reason) -> &'static str {
     }
 }
 
-fn is_of_network(reason: Reason) -> bool {
-    matches!(
-        reason,
-        Reason::Offline
-            | Reason::NoInternet
-            | Reason::CaptivePortal
-            | Reason::Metered
-            | Reason::Roaming
-            | Reason::NotWifi
-    )
+/// A link that flaps is there already, and must stay.
+fn tell_settling(row: &mut Block, backend: Option<&BackendName>, world: &World, now: Now) {
+    if let Some(until) = backend.and_then(|name| world.settling.get(name)) {
+        row.detail.insert("until".to_owned(), now.wall_of(*until).as_micros().to_string());
+        let left = span(until.saturating_since(now.moment));
+        row.clears = format!("the link, which comes and goes, has stayed for another {left}");
+    }
 }
 
 fn tell_network(row: &mut Block, backend: Option<&BackendName>, world: &World) {
@@ -377,6 +380,9 @@ fn tell_network(row: &mut Block, backend: Option<&BackendName>, world: &World) {
     if let Some(network) = backend.and_then(|name| world.networks.get(name)).filter(|network| network.connected) {
         row.detail.insert("interface".to_owned(), network.interface.clone());
         row.detail.insert("type".to_owned(), network.link.to_string());
+        if !network.ssid.is_empty() {
+            row.detail.insert("ssid".to_owned(), network.ssid.clone());
+        }
         row.detail.insert("metered".to_owned(), network.metered.to_string());
         row.detail.insert("connectivity".to_owned(), network.connectivity.to_string());
     }

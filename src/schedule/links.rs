@@ -38,10 +38,14 @@ impl Links {
         self.0.iter_mut().map(|(name, link)| (name.clone(), link.settled(now).clone())).collect()
     }
 
+    /// Those that are held back, each with the time from which on it counts if it stays.
+    pub fn held(&self) -> BTreeMap<BackendName, Moment> {
+        self.0.iter().filter_map(|(name, link)| Some((name.clone(), link.held.as_ref()?.until))).collect()
+    }
+
     /// When one that is held back will have stayed for long enough.
     pub fn poll_timeout(&self) -> Option<(Moment, Wake)> {
-        let held = self.0.values().filter_map(|link| link.held.as_ref());
-        held.map(|held| (held.until, Wake::LinkSettles)).min()
+        self.held().into_values().min().map(|until| (until, Wake::LinkSettles))
     }
 }
 

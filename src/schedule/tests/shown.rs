@@ -187,6 +187,18 @@ fn a_pause_is_explained_by_whose_it_is_and_its_end() {
 }
 
 #[test]
+fn a_link_that_is_held_back_says_for_how_long() {
+    let mut rig = Rig::new(config());
+    let until = rig.now.moment + 2 * SECOND;
+    let settling = [(backend("main"), until)].into();
+    rig.feed(Input::World(World { settling, ..world(&Network::none()) }));
+    let rows = rig.core.explain(&a_task("metadata", rig.now.wall, Vec::new()), &Assume::default(), rig.now);
+    assert_eq!(rows[0].reason, Reason::Offline);
+    assert_eq!(rows[0].clears, "the link, which comes and goes, has stayed for another 2 s");
+    assert_eq!(rows[0].detail["until"], rig.now.wall_of(until).as_micros().to_string());
+}
+
+#[test]
 fn a_low_battery_names_the_floor() {
     let mut rig = Rig::new(config());
     let power = Power {
