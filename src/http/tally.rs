@@ -11,6 +11,10 @@ use rustix::io::Errno;
 const BY_FAMILY: u16 = 20;
 const ERROR: u16 = 2;
 
+/// NLM_F_REQUEST, and NLM_F_DUMP with it.
+const ONE: u16 = 0x1;
+const ALL: u16 = 0x301;
+
 /// The attribute INET_DIAG_INFO, and the bit that asks for it.
 const INFO: u16 = 2;
 const ASK_FOR_INFO: u8 = 1 << (INFO - 1);
@@ -42,24 +46,37 @@ pub(super) struct Tally {
     pub(super) unsent: u64,
 }
 
-/// What the kernel has sent of the connection between these addresses; `None`: there is no such connection any more.
+/// What the kernel has sent of the connection between these addresses; `None`: there is no such connection any more. The
+/// error: the kernel does not tell, as one without tcp_diag.
 pub(super) fn look(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<Tally>> {
-    let socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.send_to(&request(local, remote), &Kernel::new(0, 0), 0)?;
-    let mut answer = Vec::with_capacity(4096);
-    socket.recv(&mut answer, 0)?;
+    let answer = ask(&request(TCP, ONE, u32::MAX, local, remote))?;
     match read(&answer, remote.is_ipv4()) {
-        Err(Errno::NOENT) => Ok(None),
+        // It says the same of a connection that it does not have and of a protocol that it tells nothing about.
+        Err(Errno::NOENT) if tells_of(TCP, local, remote)? => Ok(None),
         found => Ok(found?),
     }
 }
 
-fn request(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
+/// Whether the kernel tells of a protocol's sockets at all: asked for all of them that are in no state, it tells of none.
+fn tells_of(protocol: u8, local: SocketAddr, remote: SocketAddr) -> io::Result<bool> {
+    let answer = ask(&request(protocol, ALL, 0, local, remote))?;
+    // The end of the list, and an error, begin with an error's number.
+    Ok(i32::from_ne_bytes(part(&answer, HEADER)?) == 0)
+}
+
+fn ask(request: &[u8]) -> io::Result<Vec<u8>> {
+    let socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    socket.send_to(request, &Kernel::new(0, 0), 0)?;
+    let mut answer = Vec::with_capacity(4096);
+    socket.recv(&mut answer, 0)?;
+    Ok(answer)
+}
+
+fn request(protocol: u8, flags: u16, states: u32, local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     let family: u8 = if remote.is_ipv4() { 2 } else { 10 };
-    let every_state = u32::MAX.to_ne_bytes();
     let no_cookie = [0xff; 8];
-    let mut body = vec![family, TCP, ASK_FOR_INFO, 0];
-    body.extend(every_state);
+    let mut body = vec![family, protocol, ASK_FOR_INFO, 0];
+    body.extend(states.to_ne_bytes());
     body.extend(local.port().to_be_bytes());
     body.extend(remote.port().to_be_bytes());
     body.extend(octets(local.ip()));
@@ -67,7 +84,7 @@ fn request(local: SocketAddr, remote: SocketAddr) -> Vec<u8> {
     body.extend(scope(remote).to_ne_bytes());
     body.extend(no_cookie);
     let length = u32::try_from(HEADER + body.len()).unwrap_or_default();
-    let (flags, number, sender) = (1u16, 1u32, 0u32);
+    let (number, sender) = (1u32, 0u32);
     let mut message = length.to_ne_bytes().to_vec();
     message.extend(BY_FAMILY.to_ne_bytes());
     message.extend(flags.to_ne_bytes());
@@ -157,6 +174,18 @@ mod tests {
     fn the_kernel_tells_what_left_and_what_did_not() {
         count("127.0.0.1:0");
         count("[::1]:0");
+    }
+
+    #[test]
+    fn a_connection_that_is_gone_is_told_from_a_kernel_that_does_not_tell() {
+        let [local, remote] = ["127.0.0.1:1", "127.0.0.1:2"].map(|address| address.parse().expect("an address"));
+        assert_eq!(look(local, remote).expect("the kernel tells"), None);
+        assert!(tells_of(TCP, local, remote).expect("the kernel answers"));
+        // No kernel tells of this one's sockets; so it answers of TCP where tcp_diag is not built or cannot be loaded.
+        let unheard_of = 200;
+        assert!(!tells_of(unheard_of, local, remote).expect("the kernel answers"));
+        let gone = read(&ask(&request(unheard_of, ONE, u32::MAX, local, remote)).expect("an answer"), true);
+        assert_eq!(gone, Err(Errno::NOENT), "as of a connection that is gone");
     }
 
     #[test]
