@@ -118,7 +118,7 @@ impl<C: Core, W: Witness> Device<C, W> {
             return self.finish(attempt, Answer::Foreign { words: "HTML".to_owned() });
         }
         if lost && self.random.bool() {
-            return self.finish(attempt, unreachable());
+            return self.break_off(attempt, unreachable());
         }
         let had: Vec<bool> = flight.tasks.iter().map(|task| self.server.has(task.id)).collect();
         let answer = match flight.tasks.as_slice() {
@@ -133,6 +133,19 @@ impl<C: Core, W: Witness> Device<C, W> {
             Some(answer) => self.finish(attempt, answer),
             None => self.on(attempt, Flight::park),
         }
+    }
+
+    /// An attempt ends in the middle of its request: of a file the server has what had arrived.
+    pub(super) fn break_off(&mut self, attempt: AttemptId, answer: Answer) {
+        if let Some(flight) = self.flights.get(&attempt)
+            && let [file] = flight.tasks.as_slice()
+            && is_file(file)
+        {
+            // Nobody has told that the last byte is there, so it is sent again.
+            let bytes = flight.arrived.min(flight.payload.saturating_sub(1));
+            self.server.take_part(file, bytes, self.now.moment);
+        }
+        self.finish(attempt, answer);
     }
 
     /// An attempt has ended.

@@ -300,8 +300,8 @@ impl<C: Core, W: Witness> Device<C, W> {
         let Some((_, landing)) = self.flights.get(&attempt).and_then(|flight| flight.lands(rate)) else { return };
         match landing {
             Landing::Arrived => self.arrive(attempt),
-            Landing::GaveUp => self.finish(attempt, super::attempts::unreachable()),
-            Landing::Cut(cut) => self.finish(attempt, crate::model::Answer::Cut(cut)),
+            Landing::GaveUp => self.break_off(attempt, super::attempts::unreachable()),
+            Landing::Cut(cut) => self.break_off(attempt, crate::model::Answer::Cut(cut)),
             Landing::NextChunk => self.request(attempt),
         }
     }

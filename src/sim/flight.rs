@@ -21,8 +21,9 @@ pub(super) struct Flight {
     stage: Stage,
     /// Until when what follows has been worked out.
     mark: Moment,
-    /// Bytes of the request in all, what the server gets of them.
+    /// Bytes of the request that the server keeps, and how many of them have arrived.
     pub(super) payload: u64,
+    pub(super) arrived: u64,
     /// What to do where a chunk ends.
     pub(super) at_chunk: AtChunk,
     /// The server has more of the file than when it began.
@@ -65,12 +66,23 @@ impl Flight {
         now: Moment,
     ) -> Self {
         let stage = Stage::Parked;
-        Self { tasks, strategy, backend, link, stage, mark: now, payload: 0, at_chunk: AtChunk::GoOn, advanced: false }
+        Self {
+            tasks,
+            strategy,
+            backend,
+            link,
+            stage,
+            mark: now,
+            payload: 0,
+            arrived: 0,
+            at_chunk: AtChunk::GoOn,
+            advanced: false,
+        }
     }
 
     /// Sends a request with `payload` bytes, and `overhead` beside; it waits `wait` for round trips and the server.
     pub(super) fn request(&mut self, payload: u64, overhead: u64, wait: Duration, now: Moment) {
-        self.payload = payload;
+        (self.payload, self.arrived) = (payload, 0);
         self.stage = Stage::Moving { wait, bytes: payload + overhead };
         self.mark = now;
     }
@@ -94,6 +106,8 @@ impl Flight {
         let able = u128::from(rate) * (passed - waited).as_micros() / 1_000_000;
         let sent = u64::try_from(able).unwrap_or(u64::MAX).min(*bytes);
         *bytes -= sent;
+        // What stands around it goes first.
+        self.arrived = self.payload.saturating_sub(*bytes);
         sent
     }
 
@@ -146,6 +160,6 @@ impl Flight {
     /// A chunk of its file has arrived.
     pub(super) fn park(&mut self) {
         self.advanced = true;
-        self.stage = Stage::Parked;
+        (self.stage, self.payload, self.arrived) = (Stage::Parked, 0, 0);
     }
 }

@@ -124,6 +124,13 @@ impl Server {
         self.offsets.remove(&task);
     }
 
+    /// A chunk of a file broke off after so many bytes.
+    pub(super) fn take_part(&mut self, task: &Claimed, bytes: u64, now: Moment) {
+        if self.turned_away(now).is_none() {
+            *self.offsets.entry(task.id).or_default() += bytes;
+        }
+    }
+
     /// A chunk of a file has arrived; `Err` is the answer that ends the attempt.
     pub(super) fn take_chunk(&mut self, task: &Claimed, bytes: u64, now: Moment) -> Result<(), Answer> {
         if self.mood(now) == Mood::Forgetful && self.offsets.remove(&task.id).is_some() {
