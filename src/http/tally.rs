@@ -53,6 +53,7 @@ pub(super) fn look(local: SocketAddr, remote: SocketAddr) -> io::Result<Option<T
     match read(&answer, remote.is_ipv4()) {
         // It says the same of a connection that it does not have and of a protocol that it tells nothing about.
         Err(Errno::NOENT) if tells_of(TCP, local, remote)? => Ok(None),
+        Err(Errno::NOENT) => Err(io::Error::new(io::ErrorKind::Unsupported, "it has no tcp_diag")),
         found => Ok(found?),
     }
 }
