@@ -113,6 +113,11 @@ pub(super) enum Command {
     /// scenario NAME, cut, mend, rate UP DOWN (Mbit/s), delay TIME, reliability SHARE, reset, status. It runs until it is interrupted.
     #[cfg(feature = "tools")]
     Bend(Bend),
+    /// Let simulated devices live for days in seconds, and count how old data gets, bytes, wakes and requests.
+    ///
+    /// It needs no daemon and touches no network: the daemon's own core runs, with a queue in memory, in virtual time.
+    #[cfg(feature = "tools")]
+    Simulate(Simulate),
     /// Write a script that completes ferryctl's command lines.
     Completions {
         /// For this shell.
@@ -341,6 +346,36 @@ pub(super) struct Bend {
     /// What becomes of connections, old and new, while there is no link: they are reset, or stand still until it is back.
     #[arg(long, value_name = "WHAT", default_value = "reset", value_parser = ["reset", "stall"])]
     pub(super) when_down: String,
+}
+
+/// `simulate`
+#[cfg(feature = "tools")]
+#[derive(Debug, Args)]
+pub(super) struct Simulate {
+    /// What every device's link is like.
+    #[arg(long, value_name = "NAME", default_value = "commute", value_parser = scenarios())]
+    pub(super) scenario: Scenario,
+    /// How many days.
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..=3_650))]
+    pub(super) days: u32,
+    /// How many devices.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub(super) devices: u64,
+    /// How many tasks a device hands over a day, on the average.
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(super) tasks_per_day: u32,
+    /// The devices' configuration, with its drop-ins. Default: the shipped strategies, a server for JSON and one for files.
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Decides all that is left to chance: the same result again.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Let the same devices live once more with another queue, to compare: fifo is the spec's.
+    #[arg(long, value_name = "QUEUE", value_parser = ["fifo"])]
+    pub(super) baseline: Option<String>,
+    /// Draw how old data gets: an SVG picture, a panel a strategy.
+    #[arg(long, value_name = "FILE")]
+    pub(super) plot: Option<PathBuf>,
 }
 
 /// Some tasks, or all failed ones.

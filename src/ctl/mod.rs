@@ -54,6 +54,10 @@ fn perform(arguments: Arguments, printer: &mut Printer<'_>) -> Result<(), Failur
     if let Command::Completions { shell } = arguments.command {
         return commands::completions(shell, printer);
     }
+    #[cfg(feature = "tools")]
+    if let Command::Simulate(asked) = &arguments.command {
+        return commands::simulate(asked, printer);
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Failure::said(Exit::Failed, format!("starting: {error}")))?;
     let result = runtime.block_on(async {

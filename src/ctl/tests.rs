@@ -83,6 +83,12 @@ fn the_reference_shows_what_bend_writes() {
 
 #[cfg(feature = "tools")]
 #[test]
+fn the_reference_shows_what_simulate_writes() {
+    assert_shown(vec![render::simulation_sample()]);
+}
+
+#[cfg(feature = "tools")]
+#[test]
 fn the_reference_tells_of_every_scenario() {
     for scenario in crate::sim::Scenario::ALL {
         let row = format!("| `{scenario}` | {} |", scenario.about());

@@ -1,6 +1,9 @@
 //! What the daemon shows, as the commands show it: the JSON shapes of `docs/ferryctl.md`. Times are microseconds since the
 //! epoch, as on D-Bus, with null for never.
 
+#[cfg(feature = "tools")]
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -379,4 +382,46 @@ pub(super) struct BentView {
     pub(super) up_rate: u64,
     pub(super) down_rate: u64,
     pub(super) reliability: f64,
+}
+
+/// What `simulate` counted.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct SimulationView {
+    pub(super) scenario: &'static str,
+    pub(super) days: u32,
+    pub(super) devices: u64,
+    pub(super) tasks_per_day: u32,
+    pub(super) seed: u64,
+    pub(super) queues: Vec<QueueView>,
+}
+
+/// What the devices did with one kind of queue.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct QueueView {
+    /// `ferry` or `fifo`.
+    pub(super) queue: &'static str,
+    pub(super) strategies: Vec<FateView>,
+    /// Bytes that went up, by type of network.
+    pub(super) bytes: BTreeMap<&'static str, u64>,
+    /// Seconds.
+    pub(super) radio_on: u64,
+    pub(super) wakes: u64,
+    pub(super) requests: u64,
+    /// Requests in the busiest second.
+    pub(super) peak: u32,
+}
+
+/// What became of a strategy's tasks.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct FateView {
+    pub(super) name: String,
+    pub(super) tasks: u64,
+    pub(super) done: u64,
+    pub(super) lost: u64,
+    /// Milliseconds until they were at the server, both; null without tasks.
+    pub(super) median: Option<u64>,
+    pub(super) p99: Option<u64>,
 }

@@ -42,6 +42,9 @@ impl Scheduler {
         if rows.is_empty() {
             rows.extend(self.reading_of_charge(task, now));
         }
+        if rows.is_empty() {
+            rows.extend(self.rest_of_lane(task, now));
+        }
         rows
     }
 
@@ -311,6 +314,16 @@ impl Scheduler {
         let (id, _) = self.lane_of(task).filter(|(id, _)| !self.knows_charge(*id, now))?;
         self.policy_of(id)?;
         Some(Block { clears: "the battery has been read".to_owned(), ..row(Reason::LowBattery, WallTime::default()) })
+    }
+
+    /// A store that could not hand the task over.
+    fn rest_of_lane(&self, task: &Task, now: Now) -> Option<Block> {
+        let (_, lane) = self.lane_of(task)?;
+        let left = lane.rests_until(now.moment)?.saturating_since(now.moment);
+        let mut row = row(Reason::Backoff, WallTime::default());
+        row.clears = format!("the queue on disk can be written; asked again in {}", span(left));
+        row.detail.insert("until".to_owned(), (now.wall + left).as_micros().to_string());
+        Some(row)
     }
 
     fn lane_of(&self, task: &Task) -> Option<(LaneId, &Lane)> {

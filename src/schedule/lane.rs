@@ -148,6 +148,11 @@ impl Lane {
         Some(self.rest.map_or(due, |rest| due.max(rest.until)))
     }
 
+    /// Until when it is not claimed from, for the store handed out less than it has.
+    pub(super) fn rests_until(&self, now: Moment) -> Option<Moment> {
+        self.rest.map(|rest| rest.until).filter(|until| *until > now)
+    }
+
     /// Whether its oldest due task has waited for a slot longer than `max_wait`.
     pub(super) fn is_starved(&self, max_wait: Option<Duration>, now: Now) -> bool {
         let (Some(max_wait), Some(due), Some(free)) = (max_wait, self.first_due, self.free_since) else {

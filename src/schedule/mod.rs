@@ -15,6 +15,8 @@ mod hours;
 mod lane;
 mod links;
 mod looks;
+#[cfg(any(test, feature = "tools"))]
+pub mod memory;
 mod outcome;
 mod pause;
 mod policy;

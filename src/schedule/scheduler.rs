@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::attempt::{Attempt, Claim, Fate, Kept, Route, counted};
-use super::backend::Backend;
+use super::backend::{Backend, Role};
 use super::backoff;
 use super::budget::Budgets;
 use super::choose::{Candidate, choose};
 use super::hold::Holds;
 use super::lane::{Lane, News};
-use super::outcome::{Decision, Endpoint, Outcome, judge};
+use super::outcome::{Decision, Endpoint, Outcome, Verdict, judge};
 use super::pause::Pauses;
 use super::policy::Policy;
 use super::reach::Reach;
@@ -328,10 +328,15 @@ impl Scheduler {
             return;
         };
         let endpoint = self.backends.get(&attempt.backend).map_or(Endpoint::Unproven, Backend::endpoint);
+        let further = matches!(answer, Answer::Advanced(_));
         let Outcome { tasks, backend: verdict, batch } = judge(answer, &attempt.task_ids(), endpoint);
         if let Some(backend) = self.backends.get_mut(&attempt.backend) {
             let current = backend.knows(id);
             let cap = self.config.limits.backoff_cap;
+            // A probe that brought more of its file there has met a server: what broke it off begins a new outage.
+            if further && attempt.role == Role::Probe {
+                backend.learn(Verdict::Up, (id, attempt.role), now, cap, &mut self.rng);
+            }
             backend.learn(verdict.clone(), (id, attempt.role), now, cap, &mut self.rng);
             if current && self.network_of(&attempt.backend).is_some_and(|network| !attempt.route.is_lost_in(network)) {
                 self.learn_reach(&attempt.backend, &verdict, doubtful);

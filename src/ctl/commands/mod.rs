@@ -7,12 +7,16 @@ mod enqueue;
 mod hold;
 mod lines;
 mod put;
+#[cfg(feature = "tools")]
+mod simulate;
 mod tasks;
 mod wait;
 mod watch;
 
 #[cfg(feature = "tools")]
 pub(super) use bend::bend;
+#[cfg(feature = "tools")]
+pub(super) use simulate::simulate;
 
 use clap::CommandFactory as _;
 use clap_complete::Shell;
@@ -49,6 +53,8 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Demo { photos } => demo(photos.as_deref(), printer).await,
         #[cfg(feature = "tools")]
         Command::Bend(asked) => bend(&asked, printer).await,
+        #[cfg(feature = "tools")]
+        Command::Simulate(asked) => simulate(&asked, printer),
         Command::Completions { shell } => completions(shell, printer),
     }
 }

@@ -8,6 +8,10 @@ mod bend;
 mod doctor;
 mod explain;
 mod palette;
+#[cfg(feature = "tools")]
+pub(super) mod plot;
+#[cfg(feature = "tools")]
+mod simulate;
 mod status;
 mod table;
 mod tasks;
@@ -22,7 +26,7 @@ pub(super) use palette::Palette;
 
 use super::exit::{Exit, Failure};
 #[cfg(feature = "tools")]
-use super::views::BendView;
+use super::views::{BendView, SimulationView};
 use super::views::{
     CheckView, CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView,
 };
@@ -181,6 +185,12 @@ impl<'a> Printer<'a> {
         self.write(view, |_| bend::text(view))
     }
 
+    #[cfg(feature = "tools")]
+    pub(super) fn simulation(&mut self, view: &SimulationView) -> Result<(), Failure> {
+        let text = |printer: &Self| simulate::text(view, printer.palette);
+        self.write(view, text)
+    }
+
     /// Text that is the same in both forms: help, completions.
     pub(super) fn raw(&mut self, text: &[u8]) -> Result<(), Failure> {
         self.clear()?;
@@ -216,7 +226,7 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests;
-#[cfg(all(test, feature = "tools"))]
-pub(super) use tests::bend_samples;
 #[cfg(test)]
 pub(super) use tests::samples;
+#[cfg(all(test, feature = "tools"))]
+pub(super) use tests::{bend_samples, simulation_sample};

@@ -26,6 +26,12 @@ impl Cell {
         Self { text: number.to_string(), ink: Ink::Plain, side: Side::Right }
     }
 
+    /// A text that lines up as numbers do.
+    #[cfg(feature = "tools")]
+    pub(super) fn figure(text: &str) -> Self {
+        Self { side: Side::Right, ..Self::text(text) }
+    }
+
     pub(super) fn ink(self, ink: Ink) -> Self {
         Self { ink, ..self }
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 #[cfg(feature = "tools")]
-use crate::ctl::views::BentView;
+use crate::ctl::views::{BentView, FateView, QueueView};
 use crate::ctl::views::{NetworkView, PowerView, Verdict};
 use crate::ctl::wire::Dictionary;
 
@@ -202,6 +202,80 @@ fn a_bent_network_is_told_a_line_an_event() {
         "rate 0 1: \"0\" is no rate in Mbit/s between 0.001 and 100000\n",
     ];
     assert_eq!(text, expected);
+}
+
+/// The same of `simulate`.
+#[cfg(feature = "tools")]
+pub(in crate::ctl) fn simulation_sample() -> (&'static str, Value) {
+    let document = printed(Form::Json, |printer| printer.simulation(&simulation()));
+    ("simulate", serde_json::from_str(&document).unwrap())
+}
+
+#[cfg(feature = "tools")]
+fn simulation() -> SimulationView {
+    let fate = |name: &str, tasks, lost, median, p99| FateView {
+        name: name.to_owned(),
+        tasks,
+        done: tasks - lost,
+        lost,
+        median: Some(median),
+        p99,
+    };
+    let ferry = QueueView {
+        queue: "ferry",
+        strategies: vec![fate("metadata", 2_453, 0, 184, Some(98_000)), fate("photo", 410, 0, 1_250, None)],
+        bytes: [("cellular", 81_000), ("wifi", 1_400_000_000)].into(),
+        radio_on: 756,
+        wakes: 189,
+        requests: 2_115,
+        peak: 9,
+    };
+    let fifo = QueueView {
+        queue: "fifo",
+        strategies: vec![fate("metadata", 2_453, 76, 190, Some(86_000_000)), fate("photo", 410, 3, 1_300, None)],
+        wakes: 108,
+        requests: 2_693,
+        ..ferry.clone()
+    };
+    let queues = vec![ferry, fifo];
+    SimulationView { scenario: "commute", days: 7, devices: 100, tasks_per_day: 40, seed: 1, queues }
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn a_simulation_is_two_tables_with_the_queues_below_each_other() {
+    let expected = "\
+commute: 100 devices, 7 days, 40 tasks a day, seed 1
+
+strategy  queue  tasks  done  lost  median          p99
+metadata  ferry   2453  2453     0  0.18 s         98 s
+metadata  fifo    2453  2377    76  0.19 s  23 h 53 min
+photo     ferry    410   410     0  1.25 s            -
+photo     fifo     410   407     3  1.30 s            -
+
+queue    wifi  cellular  radio on  wakes  requests  peak a second
+ferry  1.4 GB   81.0 kB    12 min    189      2115              9
+fifo   1.4 GB   81.0 kB    12 min    108      2693              9
+";
+    assert_eq!(printed(Form::Text, |printer| printer.simulation(&simulation())), expected);
+}
+
+#[cfg(feature = "tools")]
+#[test]
+fn a_plot_is_well_formed_and_has_a_curve_for_each_strategy_and_queue() {
+    use crate::sim::{Fleet, Queue, Scenario, config};
+    let config = config().unwrap().into();
+    let fleet = Fleet { scenario: Scenario::Wifi, days: 1, devices: 3, tasks_per_day: 50.0, config, seed: 1 };
+    let queues = [("ferry", fleet.simulate(Queue::Ferry)), ("fifo", fleet.simulate(Queue::Fifo))];
+    let svg = plot::svg("a title", &queues);
+    let document = roxmltree::Document::parse(&svg).unwrap();
+    let curves = document.descendants().filter(|node| node.has_tag_name(("http://www.w3.org/2000/svg", "polyline")));
+    for curve in curves.clone() {
+        let points: Vec<f64> =
+            curve.attribute("points").unwrap().split([' ', ',']).map(|x| x.parse().unwrap()).collect();
+        assert!(points.iter().all(|x| (0.0..1_000.0).contains(x)) && points.len() > 8, "{points:?}");
+    }
+    assert_eq!(curves.count(), 3 * 2);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::rig::{Rig, config, strategy, wifi, world};
+use super::rig::{Rig, SECOND, config, strategy, unreachable, wifi, world};
 use crate::model::{Answer, AtChunk, AttemptId, Config, CountsByStrategy, Cut, Network, Reason, Settlement};
 use crate::schedule::{Input, Wake};
 
@@ -131,4 +131,18 @@ fn what_has_come_further_counts_nothing_and_starts_counting_anew() {
     rig.answer(Answer::Advanced(Box::new(Answer::Unreachable { words: "reset".to_owned() })));
     let (_, settlement) = rig.log.settled.last().expect("settled");
     assert!(matches!(settlement, Settlement::Release { .. }), "an outage is the backend's: {settlement:?}");
+}
+
+/// Found by the simulator: on a link that loses one request in ten, a server that takes chunk after chunk was soon asked
+/// only each quarter of an hour.
+#[test]
+fn a_probe_that_came_further_ends_the_outage_and_what_broke_it_off_begins_another() {
+    let mut rig = Rig::online(config());
+    rig.enqueue("photo", 1);
+    for attempt in 0..12 {
+        rig.answer(Answer::Advanced(Box::new(unreachable())));
+        assert_eq!(blocked(&rig, "photo"), [Reason::BackendDown]);
+        rig.sleep(SECOND);
+        assert_eq!(rig.running.len(), 1, "attempt {attempt}: an outage is asked after again within a second at first");
+    }
 }

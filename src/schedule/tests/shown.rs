@@ -8,7 +8,7 @@ use crate::model::{
     Assume, Battery, Block, Connectivity, Counts, CountsByStrategy, Credential, LinkType, ManagerState, Metered,
     Network, NetworkNeed, Overrides, Owner, Pause, Power, Reason, Standing, Status, Task, TaskId, WallTime, World,
 };
-use crate::schedule::{Control, Input};
+use crate::schedule::{Control, Effect, Input};
 
 fn counts(pending: u64) -> CountsByStrategy {
     [(strategy("metadata"), Counts { pending, ..Counts::default() })].into()
@@ -276,4 +276,21 @@ fn what_if() {
     choosy.overrides = Overrides { charging: Some(true), ..Overrides::default() };
     let unplugged = Assume { connected: Some(true), external_power: Some(false), ..none() };
     assert_eq!(reasons(&rig.core.explain(&choosy, &unplugged, rig.now)), [Reason::NotCharging]);
+}
+
+/// Found by the simulator: after a full disk nothing was said of tasks that the store could not hand over.
+#[test]
+fn a_task_that_the_store_could_not_hand_over_is_explained() {
+    let mut rig = Rig::online(config());
+    let lane = rig.store.lane(&strategy("metadata"), Overrides::default());
+    rig.store.enqueue(lane, None, rig.now.wall);
+    let news = rig.store.news();
+    rig.core.handle(Input::Lanes(news), rig.now);
+    let Some(Effect::Claim { attempt, .. }) = rig.core.poll_effect() else { panic!("no claim") };
+    rig.feed(Input::Claimed { attempt, tasks: Vec::new() });
+    let rows = explain(&rig, "metadata");
+    assert_eq!(reasons(&rows), [Reason::Backoff]);
+    assert_eq!(rows[0].clears, "the queue on disk can be written; asked again in 1 s");
+    rig.sleep(SECOND);
+    assert_eq!((rig.log.started.len(), explain(&rig, "metadata").len()), (1, 0));
 }

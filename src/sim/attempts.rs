@@ -1,0 +1,174 @@
+//! What a device does for its core: claims, attempts, settlements.
+
+use std::time::Duration;
+
+use super::core::Core;
+use super::device::Device;
+use super::flight::Flight;
+use super::seen::{Seen, Witness};
+use super::server::is_file;
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Finding, LaneId, Settlement, StrategyName, TaskId};
+use crate::schedule::{Effect, Input};
+
+/// Bytes of a request beside what it carries: TLS, headers, and what stands around an item.
+const OVERHEAD: u64 = 600;
+const PER_ITEM: u64 = 110;
+
+/// No answer.
+pub(super) fn unreachable() -> Answer {
+    Answer::Unreachable { words: "timed out".to_owned() }
+}
+
+impl<C: Core, W: Witness> Device<C, W> {
+    pub(super) fn perform(&mut self, effect: Effect) {
+        match effect {
+            Effect::Claim { attempt, lane, limit } => {
+                let tasks = self.claim(lane, limit);
+                self.core.handle(Input::Claimed { attempt, tasks }, self.now);
+            }
+            Effect::Start { attempt, strategy, backend, tasks } => {
+                self.witness.see(&Seen::Started { attempt, strategy: &strategy, tasks: &tasks }, self.now);
+                self.start(attempt, (strategy, backend), tasks);
+            }
+            Effect::Abort { attempt, cut } => self.on(attempt, |flight| flight.cut(cut)),
+            Effect::AtChunk { attempt, then } => self.on(attempt, |flight| flight.at_chunk = then),
+            // A request that stood still goes on by itself when its link is back.
+            Effect::LinkBack { .. } | Effect::Announce | Effect::KeepSpent(_) => {}
+            Effect::Probe { look, .. } => self.look_around(look),
+            Effect::ReadPower => {
+                let world = self.world();
+                self.witness.see(&Seen::World(&world), self.now);
+                self.core.handle(Input::World(world), self.now);
+            }
+            Effect::HoldEnds(id) => {
+                self.holds.remove(&id);
+            }
+            Effect::Settle(settlements) => self.settle(settlements),
+            Effect::Tidy => {
+                self.store.tidy(self.now.wall);
+                self.store_news();
+            }
+        }
+    }
+
+    /// A look how far the network reaches.
+    fn look_around(&mut self, look: u64) {
+        let connectivity = super::link::network(&self.link, self.roaming).connectivity;
+        let finding = Finding { connectivity, words: String::new() };
+        self.core.handle(Input::Probed { look, finding }, self.now);
+    }
+
+    fn claim(&mut self, lane: LaneId, limit: usize) -> Vec<Claimed> {
+        if self.disk_full {
+            self.witness.see(&Seen::ClaimFailed, self.now);
+            return Vec::new();
+        }
+        let tasks = self.store.claim(lane, limit, self.now.wall);
+        self.store_news();
+        tasks
+    }
+
+    fn on(&mut self, attempt: AttemptId, change: impl FnOnce(&mut Flight)) {
+        if let Some(flight) = self.flights.get_mut(&attempt) {
+            change(flight);
+        }
+    }
+
+    fn settle(&mut self, settlements: Vec<(TaskId, Settlement)>) {
+        if self.disk_full {
+            self.unwritten.extend(settlements.iter().map(|(id, _)| *id));
+            return self.core.handle(Input::Unsettled(settlements), self.now);
+        }
+        self.unwritten.retain(|id| !settlements.iter().any(|(settled, _)| settled == id));
+        self.store.settle(&settlements, self.now.wall);
+        self.witness.see(&Seen::Settled(&settlements), self.now);
+        self.store_news();
+    }
+
+    fn start(&mut self, attempt: AttemptId, whose: (StrategyName, BackendName), tasks: Vec<Claimed>) {
+        if !self.core.resumes() {
+            tasks.iter().for_each(|task| self.server.restart(task.id));
+        }
+        self.flights.insert(attempt, Flight::new(tasks, whose, self.link, self.now.moment));
+        self.request(attempt);
+    }
+
+    /// Sends the next request of an attempt: all of its tasks, or the next chunk of its file.
+    pub(super) fn request(&mut self, attempt: AttemptId) {
+        let wait = 2 * self.link.round_trip + self.link.jitter.mul_f64(self.random.f64());
+        let wait = wait + self.server.latency(self.now.moment);
+        let Some(flight) = self.flights.get_mut(&attempt) else { return };
+        let (payload, overhead) = match flight.tasks.as_slice() {
+            [file] if is_file(file) => {
+                let left = file.payload.size().saturating_sub(self.server.offset(file.id));
+                (left.min(self.config.backends.values().map(|backend| backend.chunk).max().unwrap_or(left)), OVERHEAD)
+            }
+            tasks => (tasks.iter().map(|task| task.payload.size()).sum(), OVERHEAD + PER_ITEM * tasks.len() as u64),
+        };
+        flight.request(payload, overhead, wait, self.now.moment);
+        flight.relink(&self.link, self.now.moment);
+        self.witness.see(&Seen::Request { attempt }, self.now);
+    }
+
+    /// A request is at the server, if the link has not lost it, and its answer is back, if not that.
+    pub(super) fn arrive(&mut self, attempt: AttemptId) {
+        let Some(flight) = self.flights.get(&attempt) else { return };
+        let lost = self.random.f64() >= flight.link.reliability;
+        if flight.link.portal {
+            return self.finish(attempt, Answer::Foreign { words: "HTML".to_owned() });
+        }
+        if lost && self.random.bool() {
+            return self.break_off(attempt, unreachable());
+        }
+        let had: Vec<bool> = flight.tasks.iter().map(|task| self.server.has(task.id)).collect();
+        let answer = match flight.tasks.as_slice() {
+            [file] if is_file(file) => self.server.take_chunk(file, flight.payload, self.now.moment).err(),
+            tasks => Some(self.server.take(tasks, self.now.moment)),
+        };
+        for (task, _) in flight.tasks.iter().zip(had).filter(|(task, had)| !had && self.server.has(task.id)) {
+            self.witness.see(&Seen::Taken(task.id), self.now);
+        }
+        match answer {
+            _ if lost => self.finish(attempt, unreachable()),
+            Some(answer) => self.finish(attempt, answer),
+            None => self.on(attempt, Flight::park),
+        }
+    }
+
+    /// An attempt ends in the middle of its request: of a file the server has what had arrived.
+    pub(super) fn break_off(&mut self, attempt: AttemptId, answer: Answer) {
+        if let Some(flight) = self.flights.get(&attempt)
+            && let [file] = flight.tasks.as_slice()
+            && is_file(file)
+        {
+            // Nobody has told that the last byte is there, so it is sent again.
+            let bytes = flight.arrived.min(flight.payload.saturating_sub(1));
+            self.server.take_part(file, bytes, self.now.moment);
+        }
+        self.finish(attempt, answer);
+    }
+
+    /// An attempt has ended.
+    pub(super) fn finish(&mut self, attempt: AttemptId, answer: Answer) {
+        let Some(flight) = self.flights.remove(&attempt) else { return };
+        let came_further = flight.advanced && !matches!(answer, Answer::Results(_));
+        let answer = if came_further { Answer::Advanced(Box::new(answer)) } else { answer };
+        self.witness.see(&Seen::Answered { attempt, answer: &answer }, self.now);
+        self.feed(Input::Finished { attempt, answer });
+    }
+
+    /// Makes everything well, and nothing more is asked of anybody.
+    pub(super) fn make_good(&mut self) {
+        self.freeze();
+        self.server.recover();
+        self.disk_full = false;
+        for reason in super::acts::GRANTED {
+            self.grant(*reason);
+        }
+    }
+
+    /// The longest that anything may take once the world is good: a day's silence that a server asked for, and backoffs.
+    pub(super) fn patience(&self) -> Duration {
+        4 * self.backoff_cap() + Duration::from_secs(3_600)
+    }
+}

@@ -1,0 +1,47 @@
+//! What decides on a simulated device: the daemon's own core, or another to be held against it.
+
+use crate::model::{Assume, Block, Moment, NewTask, Now, Task};
+use crate::schedule::{Effect, Input, Scheduler, Wake};
+
+/// The face of a core, as [`Scheduler`] has it.
+pub trait Core {
+    /// Takes what happened.
+    fn handle(&mut self, input: Input, now: Now);
+
+    /// The next thing to be done.
+    fn poll_effect(&mut self) -> Option<Effect>;
+
+    /// When time alone will change something.
+    fn poll_timeout(&self) -> Option<(Moment, Wake)>;
+
+    /// Why a pending task does not go.
+    fn explain(&self, task: &Task, assume: &Assume, now: Now) -> Vec<Block>;
+
+    /// How a task that was handed over is written down.
+    fn file(&self, task: NewTask) -> NewTask {
+        task
+    }
+
+    /// Whether an upload that broke goes on where the server has it, and not from the start.
+    fn resumes(&self) -> bool {
+        true
+    }
+}
+
+impl Core for Scheduler {
+    fn handle(&mut self, input: Input, now: Now) {
+        self.handle(input, now);
+    }
+
+    fn poll_effect(&mut self) -> Option<Effect> {
+        self.poll_effect()
+    }
+
+    fn poll_timeout(&self) -> Option<(Moment, Wake)> {
+        self.poll_timeout()
+    }
+
+    fn explain(&self, task: &Task, assume: &Assume, now: Now) -> Vec<Block> {
+        self.explain(task, assume, now)
+    }
+}

@@ -1,0 +1,87 @@
+//! What can be seen of a simulated device: by the laws, and by those who count.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::model::{
+    Answer, AttemptId, Claimed, LinkType, NewTask, Now, Settlement, State, StrategyName, TaskId, World,
+};
+use crate::schedule::memory::Memory;
+use crate::schedule::{Control, Wake};
+
+/// Something that happened on a device.
+#[derive(Debug)]
+pub enum Seen<'a> {
+    /// A task was handed over and acknowledged.
+    Enqueued(&'a NewTask),
+    /// Its owner took a task back.
+    Cancelled(TaskId),
+    /// A dead letter is tried again by hand.
+    Retried(TaskId),
+    /// A task ended by no attempt of its own: it expired, was replaced, or another was taken back.
+    Ended(TaskId, State),
+    /// What is true of the device from now on.
+    World(&'a World),
+    /// Somebody decided something.
+    Control(&'a Control),
+    /// All backoffs were ended by hand.
+    BroughtForward,
+    /// The wall clock was set.
+    ClockSet,
+    /// An attempt began.
+    Started {
+        /// Its number.
+        attempt: AttemptId,
+        /// The tasks' strategy.
+        strategy: &'a StrategyName,
+        /// What it carries.
+        tasks: &'a [Claimed],
+    },
+    /// A request of it goes on the wire: all of it, or a chunk of a file.
+    Request {
+        /// Whose.
+        attempt: AttemptId,
+    },
+    /// Requests were under way over a link.
+    OnAir {
+        /// Its kind.
+        link: LinkType,
+        /// For how long, up to now.
+        took: Duration,
+        /// Bytes that went meanwhile.
+        bytes: u64,
+    },
+    /// The server has a task now.
+    Taken(TaskId),
+    /// The core was told what an attempt brought.
+    Answered {
+        /// Which.
+        attempt: AttemptId,
+        /// The answer.
+        answer: &'a Answer,
+    },
+    /// The store wrote how tasks were left.
+    Settled(&'a [(TaskId, Settlement)]),
+    /// The store could not hand rows over.
+    ClaimFailed,
+    /// A deadline of the core came.
+    Woke {
+        /// Its name.
+        wake: Wake,
+        /// Whether anything but a new status came of it.
+        moved: bool,
+    },
+    /// Everything that followed from the last event is done.
+    AtRest {
+        /// The queue.
+        store: &'a Memory,
+        /// Tasks whose settlement waits for a disk.
+        unwritten: &'a BTreeSet<TaskId>,
+    },
+}
+
+/// Somebody who watches a device.
+pub(super) trait Witness {
+    /// Takes note of what happened.
+    fn see(&mut self, seen: &Seen<'_>, now: Now);
+}

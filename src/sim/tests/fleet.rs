@@ -1,0 +1,81 @@
+//! Fleets, and Ferry's queue beside the spec's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{LinkType, StrategyName};
+use crate::sim::clock::at;
+use crate::sim::server::{Mood, Moods};
+use crate::sim::{Figures, Fleet, Queue, Scenario, config};
+
+fn fleet(scenario: Scenario, devices: u64) -> Fleet {
+    let config = config().expect("it is valid").into();
+    Fleet { scenario, days: 3, devices, tasks_per_day: 40.0, config, seed: 7 }
+}
+
+fn total(figures: &Figures) -> (u64, u64, u64) {
+    let fates = figures.strategies.values();
+    fates.fold((0, 0, 0), |(tasks, done, lost), fate| (tasks + fate.tasks, done + fate.done, lost + fate.lost))
+}
+
+fn median(figures: &Figures, strategy: &str) -> Duration {
+    let fate = &figures.strategies[&StrategyName::new(strategy).expect("a name")];
+    fate.staleness.quantile(0.5).expect("some tasks")
+}
+
+#[test]
+fn one_seed_gives_one_result_and_another_another() {
+    let one = fleet(Scenario::Commute, 20);
+    assert_eq!(one.simulate(Queue::Ferry), one.simulate(Queue::Ferry));
+    let other = Fleet { seed: 8, ..one.clone() };
+    assert_ne!(one.simulate(Queue::Ferry), other.simulate(Queue::Ferry));
+}
+
+#[test]
+fn on_wifi_nearly_all_arrives_and_nothing_is_lost() {
+    let figures = fleet(Scenario::Wifi, 30).simulate(Queue::Ferry);
+    let (tasks, done, lost) = total(&figures);
+    assert!(tasks > 30 * 3 * 25 && done * 100 > tasks * 98 && lost == 0, "{figures:?}");
+    assert!(median(&figures, "metadata") < Duration::from_secs(2) && figures.radio_on == Duration::ZERO);
+}
+
+#[test]
+fn offline_nothing_is_sent_and_nobody_wakes() {
+    let figures = fleet(Scenario::Offline, 10).simulate(Queue::Ferry);
+    assert_eq!((total(&figures).1, figures.requests, figures.wakes, figures.bytes.len()), (0, 0, 0, 0));
+}
+
+#[test]
+fn on_a_metered_link_photos_wait() {
+    let figures = fleet(Scenario::Metered, 20).simulate(Queue::Ferry);
+    let photos = &figures.strategies[&StrategyName::new("photo").expect("a name")];
+    assert!(photos.tasks > 50 && photos.done == 0, "{photos:?}");
+    assert!(figures.bytes[&LinkType::Cellular] < total(&figures).0 * 3_000, "{:?}", figures.bytes);
+}
+
+#[test]
+fn beside_the_spec_s_queue_nothing_is_lost_and_fewer_requests_are_made() {
+    for scenario in [Scenario::Commute, Scenario::FlakyWifi, Scenario::Intermittent, Scenario::Slow3g] {
+        let fleet = fleet(scenario, 20);
+        let (ours, theirs) = (fleet.simulate(Queue::Ferry), fleet.simulate(Queue::Fifo));
+        assert_eq!(total(&ours).0, total(&theirs).0, "{scenario}: the same apps");
+        assert!(total(&ours).2 == 0 && total(&theirs).2 > 0, "{scenario}: {:?} {:?}", total(&ours), total(&theirs));
+        assert!(ours.requests < theirs.requests, "{scenario}: {} and {}", ours.requests, theirs.requests);
+    }
+}
+
+/// After two hours without the server every device has work, and none knows when it will be back.
+#[test]
+fn a_fleet_that_comes_back_at_once_peaks_at_no_more_than_three_times_the_mean_of_its_drain() {
+    let (down, up) = (8 * 3_600, 10 * 3_600);
+    let moods: Moods = Arc::new([(at(f64::from(down)), Mood::Down), (at(f64::from(up)), Mood::Well)]);
+    let fleet = Fleet { days: 1, tasks_per_day: 100.0, ..fleet(Scenario::Wifi, 1_500) };
+    let figures = fleet.simulate_with(Queue::Ferry, &moods);
+    assert_eq!(total(&figures).2, 0);
+    // No backoff is longer than a quarter of an hour: by then all have come.
+    let drain = &figures.per_second()[up as usize..][..900];
+    let by_ten: Vec<u32> = drain.chunks(10).map(|seconds| seconds.iter().sum()).collect();
+    let (peak, mean) = (by_ten.iter().max().copied().unwrap_or(0), by_ten.iter().sum::<u32>() / by_ten.len() as u32);
+    println!("peak {peak}, mean {mean} in ten seconds");
+    assert!(mean > 20 && peak <= 3 * mean, "peak {peak}, mean {mean} in ten seconds");
+}
