@@ -29,9 +29,9 @@ impl Clocks {
     }
 }
 
-/// A moment so many seconds after the world began.
+/// A moment so many seconds after the world began, to the microsecond: both clocks show it alike.
 pub(super) fn at(seconds: f64) -> Moment {
-    Moment::since_boot(Duration::from_secs_f64(seconds.max(0.0)))
+    in_micros(Moment::since_boot(Duration::from_secs_f64(seconds.max(0.0))))
 }
 
 /// The same moment, on the next full microsecond: the finest that a wall clock shows.
