@@ -24,14 +24,18 @@ fn told(device: &Device<'_>, id: &str) -> String {
     said
 }
 
-/// Waits until a task waits for this reason, and checks that `ferryctl` says the same and no task suffers.
+/// Waits until a task waits for this reason, and checks that `ferryctl` says the same and no task suffers. A pause keeps the
+/// next probe from starting while it is looked at.
 fn waits(device: &mut Device<'_>, id: &str, reason: &str) -> Row {
     let row = device.until_waits_for(id, reason);
+    device.call("Manager", "Pause", &none()).expect("paused");
+    device.until_shown("Transfers", 0);
     let said = told(device, id);
     assert!(said.contains(reason), "{said}");
     let task = device.task(id);
     assert_eq!((task["state"].as_str(), task["attempts"].as_u64()), (Some("pending"), Some(0)), "nothing is counted");
     assert_eq!(device.strategy("metadata")["Failed"], 0);
+    resume(device);
     row
 }
 
