@@ -161,8 +161,25 @@ impl Line {
                     let late = self.questions().answered(message);
                     hint(ears, |ear| late.is_some_and(|late| std::ptr::eq(ear.service, late)));
                 }
-                Type::MethodCall => {}
+                Type::MethodCall => self.called(&message).await,
             }
+        }
+    }
+
+    /// Nothing is served here; but whoever wants to know whether we are alive is told (D-Bus specification,
+    /// org.freedesktop.DBus.Peer).
+    async fn called(&self, call: &Message) {
+        let header = call.header();
+        if call.primary_header().flags().contains(Flags::NO_REPLY_EXPECTED) {
+            return;
+        }
+        let peer = header.interface().is_none_or(|interface| *interface == "org.freedesktop.DBus.Peer");
+        // A caller who has gone needs no answer.
+        if peer && header.member().is_some_and(|member| *member == "Ping") {
+            self.connection.reply(&header, &()).await.ok();
+        } else {
+            let unknown = "org.freedesktop.DBus.Error.UnknownMethod";
+            self.connection.reply_error(&header, unknown, &("nothing is served on this connection",)).await.ok();
         }
     }
 
