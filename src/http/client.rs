@@ -397,15 +397,7 @@ fn build(
     meter: Option<&Meter>,
 ) -> Result<reqwest::Client, ClientError> {
     let setup = |error: reqwest::Error| ClientError::Setup(error.without_url().to_string());
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("ferryd/", env!("CARGO_PKG_VERSION")))
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .referer(false)
-        .no_gzip()
-        .http1_only()
-        .tls_backend_preconfigured(tls)
+    let mut builder = plain(tls)
         .dns_resolver(addresses.clone())
         .connect_timeout(connect_timeout)
         .tcp_user_timeout(read_timeout)
@@ -418,6 +410,19 @@ fn build(
         builder = builder.connector_layer(Noting(meter.clone()));
     }
     builder.build().map_err(setup)
+}
+
+/// A client that does nothing by itself: no proxy of the environment, no redirect, no retry.
+pub(super) fn plain(tls: ClientConfig) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .user_agent(concat!("ferryd/", env!("CARGO_PKG_VERSION")))
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .retry(retry::never())
+        .referer(false)
+        .no_gzip()
+        .http1_only()
+        .tls_backend_preconfigured(tls)
 }
 
 fn parse(text: &str) -> Option<Url> {

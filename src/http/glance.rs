@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use reqwest::Url;
 use reqwest::header::{ACCEPT_ENCODING, HeaderMap, HeaderValue};
-use reqwest::{Url, redirect, retry};
 
+use super::client::plain;
 use super::error::SendError;
 use super::trust;
 
@@ -31,16 +32,8 @@ async fn look(url: &str, interface: &str, limit: usize) -> Result<Glance, SendEr
     let url = Url::parse(url).map_err(|error| SendError::Unreachable(format!("not a URL: {error}")))?;
     let tls = trust::settings(None, url.scheme() == "https");
     let tls = tls.map_err(|error| SendError::Unreachable(error.to_string()))?;
-    let client = reqwest::Client::builder()
-        .user_agent(concat!("ferryd/", env!("CARGO_PKG_VERSION")))
+    let client = plain(tls)
         .default_headers(HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]))
-        .no_proxy()
-        .redirect(redirect::Policy::none())
-        .retry(retry::never())
-        .referer(false)
-        .no_gzip()
-        .http1_only()
-        .tls_backend_preconfigured(tls)
         .connect_timeout(CONNECTING)
         .pool_max_idle_per_host(0)
         .interface(interface)
