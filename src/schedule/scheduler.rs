@@ -187,6 +187,7 @@ impl Scheduler {
         self.reach.follow(&world, now);
         self.look_at_sleep(&world, now);
         self.world = Some(world);
+        self.settle_the_date(now);
         self.see_reach();
     }
 

@@ -12,14 +12,15 @@ const AGAIN: Duration = Duration::from_secs(5);
 /// What is still to be written, and when to try.
 #[derive(Debug, Default)]
 pub(super) struct Unsettled {
-    settlements: Vec<(TaskId, Settlement)>,
+    /// Each with the time at which the store failed.
+    settlements: Vec<(Now, (TaskId, Settlement))>,
     again: Option<Moment>,
 }
 
 impl Unsettled {
     /// The store could not write these.
     pub(super) fn keep(&mut self, settlements: Vec<(TaskId, Settlement)>, now: Now) {
-        self.settlements.extend(settlements);
+        self.settlements.extend(settlements.into_iter().map(|settlement| (now, settlement)));
         self.again.get_or_insert(now.moment + AGAIN);
     }
 
@@ -31,14 +32,24 @@ impl Unsettled {
     /// The next try, if it is due.
     pub(super) fn due(&mut self, now: Now) -> Option<Effect> {
         self.again.take_if(|again| *again <= now.moment)?;
-        Some(Effect::Settle(std::mem::take(&mut self.settlements)))
+        let kept = std::mem::take(&mut self.settlements).into_iter();
+        Some(Effect::Settle(kept.map(|(then, (id, settlement))| (id, as_of(settlement, then, now))).collect()))
     }
+}
+
+/// The same with waits as long as they were meant to be, though the wall clock may have been set since.
+fn as_of(mut settlement: Settlement, then: Now, now: Now) -> Settlement {
+    match &mut settlement {
+        Settlement::Retry { due, .. } | Settlement::Advanced { due, .. } => *due = now.wall_of(then.moment_of(*due)),
+        Settlement::Done(_) | Settlement::Release { .. } | Settlement::Failed(_) => {}
+    }
+    settlement
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::TaskResult;
+    use crate::model::{TaskResult, WallTime};
 
     #[test]
     fn what_was_not_written_is_handed_out_again_together_and_once() {
@@ -53,5 +64,17 @@ mod tests {
         assert_eq!(unsettled.due(now + AGAIN / 2), None);
         assert_eq!(unsettled.due(now + AGAIN), Some(Effect::Settle(vec![first, second])));
         assert_eq!((unsettled.next_try(), unsettled.due(now + AGAIN * 2)), (None, None));
+    }
+    #[test]
+    fn a_clock_that_was_set_meanwhile_makes_no_backoff_longer_or_shorter() {
+        let retry = |due| (TaskId::from_bytes([0; 16]), Settlement::Retry { due, error: String::new() });
+        let (early, late) = (WallTime::default(), WallTime::from_micros(1 << 50));
+        for (before, after) in [(early, late), (late, early), (late, late)] {
+            let then = Now { wall: before, ..Now::default() };
+            let mut unsettled = Unsettled::default();
+            unsettled.keep(vec![retry(then.wall + AGAIN * 3)], then);
+            let now = Now { wall: after, moment: then.moment + AGAIN };
+            assert_eq!(unsettled.due(now), Some(Effect::Settle(vec![retry(now.wall + AGAIN * 2)])));
+        }
     }
 }

@@ -16,6 +16,8 @@ use crate::sim::clock::{Clocks, at};
 use crate::sim::config;
 use crate::store::{EnqueueError, Options, Scope, Store};
 
+const CAP: Duration = Duration::from_secs(900);
+
 struct Pair {
     random: Rng,
     disk: Store,
@@ -23,12 +25,13 @@ struct Pair {
     apps: Apps,
     seconds: f64,
     running: Vec<TaskId>,
-    _dir: TempDir,
+    seed: u64,
+    dir: TempDir,
 }
 
 #[test]
 fn the_queue_in_memory_does_what_the_one_on_disk_does() {
-    let mut ends = [0; 5];
+    let (mut ends, mut crashed) = ([0; 5], 0);
     for seed in 0..12 {
         let mut pair = Pair::new(seed);
         for step in 0..200 {
@@ -36,10 +39,11 @@ fn the_queue_in_memory_does_what_the_one_on_disk_does() {
             pair.compare(&format!("seed {seed}, step {step}"));
         }
         for row in pair.memory.rows() {
+            crashed += u32::from(row.error.as_ref().is_some_and(|error| error.failure == Failure::Crashed));
             ends[State::ALL.iter().position(|state| *state == row.state).expect("a state")] += 1;
         }
     }
-    assert!(ends.iter().all(|count| *count > 10), "{ends:?}");
+    assert!(ends.iter().all(|count| *count > 10) && crashed > 3, "{ends:?}, {crashed} crashed");
 }
 
 /// In memory where there is such a place: these tests commit often and cut no power.
@@ -52,23 +56,26 @@ fn wait<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
+fn open(dir: &TempDir, now: WallTime, seed: u64) -> Store {
+    let options = Options {
+        quotas: Quotas { tasks: 100_000, bytes: 1 << 40, subscribers: 1, holds: 1 },
+        keep_done: Duration::from_secs(1 << 30),
+        reserve: 0,
+        backoff_cap: CAP,
+    };
+    Store::open(dir.path(), options, now, seed, |_| ()).expect("it opens").0
+}
+
 impl Pair {
     fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let dir = scratch();
-        let options = Options {
-            quotas: Quotas { tasks: 100_000, bytes: 1 << 40, subscribers: 1, holds: 1 },
-            keep_done: Duration::from_secs(1 << 30),
-            reserve: 0,
-            backoff_cap: Duration::from_secs(900),
-        };
-        let (disk, _) =
-            Store::open(dir.path(), options, Clocks::default().read(at(0.0)).wall, seed, |_| ()).expect("it opens");
+        let disk = open(&dir, Clocks::default().read(at(0.0)).wall, seed);
         let config = config().expect("it is valid");
         let json = config.strategies.values().filter(|strategy| strategy.name.as_str() != "photo");
         let apps = json.map(|strategy| App::new(strategy, Pattern::Bursts, 1e6, &mut random)).collect();
         let apps = Apps::new(apps, Habits::Elaborate, seed, at(1e9), random.fork());
-        Self { random, disk, memory: Memory::default(), apps, seconds: 0.0, running: Vec::new(), _dir: dir }
+        Self { random, disk, memory: Memory::default(), apps, seconds: 0.0, running: Vec::new(), seed, dir }
     }
 
     fn now(&self) -> WallTime {
@@ -78,21 +85,45 @@ impl Pair {
     fn step(&mut self) {
         self.seconds += self.random.f64() * 60.0;
         let now = self.now();
-        match self.random.u32(0..20) {
+        match self.random.u32(0..22) {
             0..4 => self.enqueue(),
             4..10 => self.claim(),
             10..15 => self.settle(),
             15 | 16 => self.cancel(),
             17 => self.retry(),
-            18 => {
+            18 => self.keep(),
+            19 => self.restart(),
+            20 => {
                 wait(self.disk.tidy(now)).expect("it tidies");
                 self.memory.tidy(now);
             }
-            _ => {
-                wait(self.disk.bring_forward(Scope::All, None, Waivers::default(), now)).expect("it brings forward");
-                self.memory.bring_forward(None, now);
-            }
+            _ => self.bring_forward(),
         }
+    }
+
+    fn bring_forward(&mut self) {
+        let now = self.now();
+        wait(self.disk.bring_forward(Scope::All, None, Waivers::default(), now)).expect("it brings forward");
+        self.memory.bring_forward(None, now);
+    }
+
+    fn keep(&mut self) {
+        let Some(id) = self.random.choice(&self.running).copied() else { return };
+        let backend = crate::model::BackendName::new("main").expect("a name");
+        wait(self.disk.keep(id, backend, "note".to_owned())).expect("it keeps");
+        self.memory.keep(id, "note".to_owned());
+    }
+
+    /// The daemon dies and starts again. Each draws the backoffs that are over for itself; then they are ended by hand.
+    fn restart(&mut self) {
+        let now = self.now();
+        self.running.clear();
+        let disk = std::mem::replace(&mut self.disk, open(&scratch(), now, self.seed));
+        drop(disk);
+        self.disk = open(&self.dir, now, self.seed);
+        self.memory.recover(now, 3);
+        self.memory.respread(now, CAP, &mut self.random);
+        self.bring_forward();
     }
 
     fn enqueue(&mut self) {
