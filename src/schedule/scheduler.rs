@@ -117,7 +117,7 @@ impl Scheduler {
         self.look(now);
         self.tidy(now);
         self.look_at_charge(now);
-        self.effects.extend(self.unsettled.due(now));
+        self.effects.extend(self.unsettled.due(now, self.config.limits.backoff_cap));
         self.hold_files();
         self.undecided = Some(now);
     }

@@ -115,11 +115,10 @@ impl<C: Core, W: Witness> Device<C, W> {
     }
 
     fn claim(&mut self, attempt: AttemptId, lane: LaneId, limit: usize, at: WallTime) {
-        if self.disk.full {
-            self.witness.see(&Seen::ClaimFailed, self.now);
-            return self.answer(vec![Input::Claimed { attempt, tasks: Vec::new() }]);
+        let tasks = if self.disk.full { Vec::new() } else { self.store.claim(lane, limit, at) };
+        if let Some((strategy, overrides)) = self.store.whose(lane).filter(|_| tasks.is_empty()) {
+            self.witness.see(&Seen::NothingClaimed { strategy, overrides }, self.now);
         }
-        let tasks = self.store.claim(lane, limit, at);
         self.witness.see(&Seen::HandedOver { attempt, tasks: &tasks }, self.now);
         self.disk.between.extend(tasks.iter().map(|task| task.id));
         let mut news = self.store_news(Vec::new());

@@ -222,7 +222,7 @@ impl Witness for Counter {
             | Seen::Started { .. }
             | Seen::Taken(_)
             | Seen::Answered { .. }
-            | Seen::ClaimFailed
+            | Seen::NothingClaimed { .. }
             | Seen::AtRest { .. } => {}
         }
     }

@@ -208,8 +208,9 @@ impl<C: Core> Life<C> {
             Reason::BackendAuth,
             Reason::BackendTls,
             Reason::BackendConfig,
-            // What runs may take hours at a server that thinks for a minute about every chunk.
+            // What runs may take hours at a server that thinks for a minute about every chunk, and days of short hours.
             Reason::Concurrency,
+            Reason::Window,
         ];
         if rows.iter().any(|row| of_server.contains(&row.reason)) {
             self.device.server.recover();

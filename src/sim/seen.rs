@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{
-    Answer, AttemptId, Claimed, Failure, LinkType, NewTask, Now, Settlement, State, StrategyName, TaskId, World,
+    Answer, AttemptId, Claimed, Failure, LinkType, NewTask, Now, Overrides, Settlement, State, StrategyName, TaskId,
+    World,
 };
 use crate::schedule::memory::Memory;
 use crate::schedule::{Control, Spending, Wake};
@@ -96,8 +97,13 @@ pub enum Seen<'a> {
     },
     /// The store wrote how tasks were left.
     Settled(&'a [(TaskId, Settlement)]),
-    /// The store could not hand rows over.
-    ClaimFailed,
+    /// The queue handed nothing over for an attempt: it could not, or had nothing.
+    NothingClaimed {
+        /// Of which strategy.
+        strategy: &'a StrategyName,
+        /// With these conditions.
+        overrides: Overrides,
+    },
     /// A deadline of the core came.
     Woke {
         /// Its name.

@@ -134,6 +134,12 @@ impl Memory {
         LaneId(at as i64 + 1)
     }
 
+    /// Whose lane this is.
+    pub fn whose(&self, id: LaneId) -> Option<(&StrategyName, Overrides)> {
+        let lane = self.lanes.get(usize::try_from(id.0 - 1).ok()?)?;
+        Some((&lane.strategy, lane.overrides))
+    }
+
     fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
         self.lanes.get_mut(usize::try_from(id.0 - 1).ok()?)
     }

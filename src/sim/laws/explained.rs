@@ -80,7 +80,7 @@ fn truly(
     if store.row(known.task.id).is_some_and(|row| row.due > now.wall) {
         reasons.insert(Reason::Backoff);
     }
-    // A disk that could not be written is tried again after a while.
+    // A disk that could not be written, or had nothing yet, is asked again after a while.
     if reasons.is_empty() && ledger.resting.contains(&group) {
         reasons.extend(said.get(&Reason::Backoff));
     }

@@ -20,7 +20,8 @@ const CAP: Duration = Duration::from_secs(900);
 
 struct Pair {
     random: Rng,
-    disk: Store,
+    /// `None` while the daemon is dead.
+    disk: Option<Store>,
     memory: Memory,
     apps: Apps,
     seconds: f64,
@@ -75,7 +76,11 @@ impl Pair {
         let json = config.strategies.values().filter(|strategy| strategy.name.as_str() != "photo");
         let apps = json.map(|strategy| App::new(strategy, Pattern::Bursts, 1e6, &mut random)).collect();
         let apps = Apps::new(apps, Habits::Elaborate, seed, at(1e9), random.fork());
-        Self { random, disk, memory: Memory::default(), apps, seconds: 0.0, running: Vec::new(), seed, dir }
+        Self { random, disk: Some(disk), memory: Memory::default(), apps, seconds: 0.0, running: Vec::new(), seed, dir }
+    }
+
+    fn disk(&self) -> &Store {
+        self.disk.as_ref().expect("it is open")
     }
 
     fn now(&self) -> WallTime {
@@ -94,7 +99,7 @@ impl Pair {
             18 => self.keep(),
             19 => self.restart(),
             20 => {
-                wait(self.disk.tidy(now)).expect("it tidies");
+                wait(self.disk().tidy(now)).expect("it tidies");
                 self.memory.tidy(now);
             }
             _ => self.bring_forward(),
@@ -103,14 +108,14 @@ impl Pair {
 
     fn bring_forward(&mut self) {
         let now = self.now();
-        wait(self.disk.bring_forward(Scope::All, None, Waivers::default(), now)).expect("it brings forward");
+        wait(self.disk().bring_forward(Scope::All, None, Waivers::default(), now)).expect("it brings forward");
         self.memory.bring_forward(None, now);
     }
 
     fn keep(&mut self) {
         let Some(id) = self.random.choice(&self.running).copied() else { return };
         let backend = crate::model::BackendName::new("main").expect("a name");
-        wait(self.disk.keep(id, backend, "note".to_owned())).expect("it keeps");
+        wait(self.disk().keep(id, backend, "note".to_owned())).expect("it keeps");
         self.memory.keep(id, "note".to_owned());
     }
 
@@ -118,9 +123,8 @@ impl Pair {
     fn restart(&mut self) {
         let now = self.now();
         self.running.clear();
-        let disk = std::mem::replace(&mut self.disk, open(&scratch(), now, self.seed));
-        drop(disk);
-        self.disk = open(&self.dir, now, self.seed);
+        self.disk = None;
+        self.disk = Some(open(&self.dir, now, self.seed));
         self.memory.recover(now, 3);
         self.memory.respread(now, CAP, &mut self.random);
         self.bring_forward();
@@ -130,18 +134,21 @@ impl Pair {
         let recent: Vec<TaskId> = self.memory.rows().iter().rev().take(20).map(|row| row.task.id).collect();
         let now = self.now();
         for task in self.apps.take(now, at(self.seconds), &recent).into_iter().take(3) {
-            let on_disk = wait(self.disk.enqueue(vec![task.clone()])).map(|all| all[0]).map_err(|error| match error {
-                EnqueueError::RequestConflict { id } => Refused::RequestConflict(id),
-                EnqueueError::UnknownAfter { id } => Refused::UnknownAfter(id),
-                EnqueueError::QueueFull { .. } | EnqueueError::NoSpace | EnqueueError::Store(_) => panic!("{error}"),
-            });
+            let on_disk =
+                wait(self.disk().enqueue(vec![task.clone()])).map(|all| all[0]).map_err(|error| match error {
+                    EnqueueError::RequestConflict { id } => Refused::RequestConflict(id),
+                    EnqueueError::UnknownAfter { id } => Refused::UnknownAfter(id),
+                    EnqueueError::QueueFull { .. } | EnqueueError::NoSpace | EnqueueError::Store(_) => {
+                        panic!("{error}")
+                    }
+                });
             assert_eq!(self.memory.enqueue(task), on_disk);
         }
     }
 
     fn claim(&mut self) {
         let (lane, limit, now) = (LaneId(self.random.i64(1..9)), self.random.usize(1..5), self.now());
-        let on_disk = wait(self.disk.claim(lane, limit, now)).expect("it claims");
+        let on_disk = wait(self.disk().claim(lane, limit, now)).expect("it claims");
         assert_eq!(self.memory.claim(lane, limit, now), on_disk);
         self.running.extend(on_disk.iter().map(|task| task.id));
     }
@@ -160,7 +167,7 @@ impl Pair {
         };
         let settlements = vec![(id, settlement)];
         self.memory.settle(&settlements, now);
-        wait(self.disk.settle(settlements, now)).expect("it settles");
+        wait(self.disk().settle(settlements, now)).expect("it settles");
     }
 
     fn some_task(&mut self) -> Option<TaskId> {
@@ -170,18 +177,18 @@ impl Pair {
 
     fn cancel(&mut self) {
         let (Some(id), now) = (self.some_task(), self.now()) else { return };
-        let on_disk = wait(self.disk.cancel(Scope::All, vec![id], now)).expect("a task");
+        let on_disk = wait(self.disk().cancel(Scope::All, vec![id], now)).expect("a task");
         assert_eq!(self.memory.cancel(id, now).is_some(), on_disk == 1);
     }
 
     fn retry(&mut self) {
         let (Some(id), now) = (self.some_task(), self.now()) else { return };
-        let on_disk = wait(self.disk.retry(Scope::All, vec![id], now)).expect("a task");
+        let on_disk = wait(self.disk().retry(Scope::All, vec![id], now)).expect("a task");
         assert_eq!(self.memory.retry(id, now), on_disk == 1);
     }
 
     fn compare(&mut self, when: &str) {
-        let page = wait(self.disk.list(Filter::default(), None, 1_000)).expect("it lists");
+        let page = wait(self.disk().list(Filter::default(), None, 1_000)).expect("it lists");
         assert_eq!((page.tasks.len(), page.next), (self.memory.rows().len(), None), "{when}");
         for task in &page.tasks {
             let shown = self.memory.shown(task.id).expect("the same tasks");

@@ -44,7 +44,7 @@ pub(super) struct Ledger {
     pub(super) crowded_since: BTreeMap<Group, Moment>,
     /// Servers whose last word was that they are not well.
     ill: BTreeSet<BackendName>,
-    /// The store failed them: they are asked for again after a while.
+    /// The store had nothing of them: they are asked for again after a while.
     pub(super) resting: BTreeSet<Group>,
     /// A batch was refused as a whole: whom to blame is not known yet.
     pub(super) hunted: BTreeSet<Group>,
@@ -124,8 +124,8 @@ impl Ledger {
             Seen::Settled(settlements) => self.settled(settlements),
             Seen::Undone(id) => self.on(*id, Known::waits_anew),
             Seen::Restarted { spent } => self.restarted(spent, now),
-            Seen::ClaimFailed => {
-                self.resting.extend(self.alive.values().filter_map(|id| Some(self.tasks.get(id)?.group())))
+            Seen::NothingClaimed { strategy, overrides } => {
+                self.resting.insert(((*strategy).clone(), *overrides));
             }
             Seen::BroughtForward | Seen::ClockSet => self.due_anew(now),
             Seen::Slewed => self.slewed = true,
