@@ -119,9 +119,10 @@ impl<C: Core, W: Witness> Device<C, W> {
         if let Some((strategy, overrides)) = self.store.whose(lane).filter(|_| tasks.is_empty()) {
             self.witness.see(&Seen::NothingClaimed { strategy, overrides }, self.now);
         }
+        // What it failed on its way comes first: others of its key were handed over for that.
+        let mut news = self.store_news(Vec::new());
         self.witness.see(&Seen::HandedOver { attempt, tasks: &tasks }, self.now);
         self.disk.between.extend(tasks.iter().map(|task| task.id));
-        let mut news = self.store_news(Vec::new());
         let claimed = Input::Claimed { attempt, tasks };
         // Two threads bring the news and the answer: who is first, chance decides.
         if !self.disk.slowness.is_zero() && self.random.bool() {

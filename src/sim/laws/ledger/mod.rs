@@ -91,7 +91,7 @@ impl Ledger {
             Pause::Until(end) => *end > now.wall,
         });
         self.holds.retain(|_, until| *until > now.moment);
-        if !self.world.clock_unset {
+        if !self.world.clock_unset && !self.spent.is_nothing() {
             self.spent.turn_to(self.world.zone.local(now.wall).day);
         }
     }

@@ -102,7 +102,7 @@ impl Ledger {
                 self.low.remove(&floor);
             }
         }
-        if !world.clock_unset {
+        if !world.clock_unset && !self.spent.is_nothing() {
             self.spent.is_today(world.zone.local(now.wall).day);
         }
         self.world = world;

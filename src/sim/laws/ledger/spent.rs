@@ -18,6 +18,10 @@ impl Spent {
         Self(kept.iter().map(|(strategy, spending)| (strategy.clone(), (spending.day, spending.bytes))).collect())
     }
 
+    pub(super) fn is_nothing(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Clocks show this date.
     pub(super) fn turn_to(&mut self, today: Day) {
         self.0.retain(|_, (day, _)| *day >= today);
