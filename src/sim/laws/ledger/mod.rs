@@ -127,7 +127,8 @@ impl Ledger {
             Seen::NothingClaimed { strategy, overrides } => {
                 self.resting.insert(((*strategy).clone(), *overrides));
             }
-            Seen::BroughtForward | Seen::ClockSet => self.due_anew(now),
+            Seen::BroughtForward => self.brought_forward(),
+            Seen::ClockSet => self.spread_anew(now),
             Seen::Slewed => self.slewed = true,
             Seen::Woke { .. } => self.slewed = false,
             Seen::Request { .. } | Seen::OnAir { .. } => {}
@@ -170,7 +171,7 @@ impl Ledger {
         self.hunted.clear();
         self.world = World { clock_unset: true, ..World::unknown() };
         self.spent = Spent::kept(spent);
-        self.due_anew(now);
+        self.spread_anew(now);
     }
 
     /// Notes since when groups have lacked nothing but a slot.

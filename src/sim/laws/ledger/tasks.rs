@@ -1,5 +1,7 @@
 //! Tasks that were acknowledged, where they stand, and who waits for whom.
 
+use std::time::Duration;
+
 use super::{Group, Ledger};
 use crate::model::{AttemptId, ItemOutcome, NewTask, Now, Settlement, TaskId, WallTime};
 
@@ -143,10 +145,24 @@ impl Ledger {
         }
     }
 
-    /// The store moved due times: who waits, and since when, is looked at anew.
-    pub(super) fn due_anew(&mut self, now: Now) {
+    /// All backoffs are over: who waits, and since when, is looked at anew.
+    pub(super) fn brought_forward(&mut self) {
         for known in self.tasks.values_mut() {
-            known.due = known.task.created.min(known.due).min(now.wall);
+            known.due = known.task.created.min(known.due);
+        }
+        self.crowded_since.clear();
+    }
+
+    /// The store put due times right: the latest at which they can lie now. A task that no server has answered is due, a
+    /// backoff is no longer than any can be, and one that is over may have begun anew, for a moment.
+    pub(super) fn spread_anew(&mut self, now: Now) {
+        let (longest, moment) = (now.wall + self.config.limits.backoff_cap, now.wall + Duration::from_secs(10));
+        for known in self.tasks.values_mut() {
+            known.due = match known.counted {
+                0 => known.due.min(now.wall),
+                _ if known.due <= now.wall => moment,
+                _ => known.due.min(longest),
+            };
         }
         self.crowded_since.clear();
     }
