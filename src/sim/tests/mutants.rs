@@ -4,7 +4,7 @@ use super::mutant::{Flaw, Mutant};
 use crate::sim::{Breach, config, live};
 
 /// Lives that a broken core may lead before it is found out.
-const LIVES: u64 = 400;
+const LIVES: u64 = 4_000;
 
 const TABLE: &[(Flaw, &str)] = &[
     (Flaw::DropsASettlement, "nothing acknowledged is lost"),
