@@ -10,8 +10,8 @@ shift
 # What libFuzzer needs of a build, all of it stable: where it is, and which branches and comparisons led there. Only what is
 # compiled for the target is built so, not what runs at build time.
 host=$(rustc -vV | sed -n 's/^host: //p')
-flags="--cfg fuzzing --cfg fuzzing_libfuzzer -Cpasses=sancov-module"
-for what in level=4 inline-8bit-counters pc-table trace-compares stack-depth; do
+flags="--cfg fuzzing -Cpasses=sancov-module --cfg fuzzing_libfuzzer"
+for what in inline-8bit-counters level=4 pc-table trace-compares stack-depth; do
   flags+=" -Cllvm-args=-sanitizer-coverage-$what"
 done
 built=$(RUSTFLAGS="$flags" cargo test --locked --lib --no-run --profile fuzz --target "$host" --target-dir target/fuzz \
