@@ -102,3 +102,39 @@ fn used() -> Duration {
 fn shell(input: &[u8]) -> String {
     input.iter().map(|byte| format!("\\x{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All sources below a folder, one after the other.
+    fn sources(folder: &Path) -> String {
+        let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+        entries
+            .map(|path| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap_or_default() })
+            .collect()
+    }
+
+    #[test]
+    fn every_corpus_has_a_target_and_a_line_in_the_docs() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let (code, page) =
+            (sources(&root.join("src")), fs::read_to_string(root.join("docs/fuzzing.md")).expect("a page"));
+        let corpora = fs::read_dir(root.join("tests/corpora")).expect("a folder").map(|entry| entry.expect("an entry"));
+        let names: Vec<String> = corpora.map(|entry| entry.file_name().into_string().expect("text")).collect();
+        for name in &names {
+            assert_eq!(code.matches(&format!("fuzz!(\"{name}\"")).count(), 1, "one test feeds {name}");
+            assert!(page.contains(&format!("`{name}`")), "{name} is not in docs/fuzzing.md");
+        }
+        // Those in this file are none.
+        let targets = code.matches("fuzz!(\"").count() - 2;
+        assert_eq!(targets, names.len(), "each target has a corpus");
+    }
+
+    #[test]
+    fn what_a_target_does_not_bear_fails_the_test() {
+        let found = catch_unwind(|| feed("units", |input| assert!(!input.contains(&b'h'), "an h")));
+        assert!(found.is_err());
+        feed("units", |input| assert!(input.len() <= LONGEST));
+    }
+}

@@ -137,8 +137,8 @@ fn percent(signal: i8) -> u32 {
     percent.clamp(1, 100).unsigned_abs()
 }
 
-/// The messages here are built byte by byte after linux/nl80211.h and are no recordings: the kernel that tests run on may
-/// have no Wi-Fi. The real thing is looked at in a virtual device with `mac80211_hwsim`.
+/// The messages here are built byte by byte after linux/nl80211.h, but for those that say so: the kernel that tests run on may
+/// have no Wi-Fi. What is recorded comes from a virtual device with `mac80211_hwsim`, Linux 6.1.
 #[cfg(test)]
 mod tests {
     use super::super::family::tests::{attribute, message, nest};
@@ -198,6 +198,16 @@ mod tests {
             seen(&nameless, &[station(&[signal(-90)])]),
             Some(Radio { ssid: String::new(), strength: 20, frequency: 2412 })
         );
+    }
+
+    #[test]
+    fn an_interface_of_a_real_kernel_shows_its_network() {
+        let recorded = include_bytes!("../../../tests/corpora/nl80211/recorded-interface-1");
+        let station = include_bytes!("../../../tests/corpora/nl80211/recorded-station-0");
+        let radio = Radio { ssid: "lab-ap".to_owned(), strength: 100, frequency: 2437 };
+        assert_eq!(seen(recorded, &[station.to_vec()]), Some(radio));
+        let nameless = include_bytes!("../../../tests/corpora/nl80211/recorded-interface-0");
+        assert_eq!(seen(nameless, &[]), None, "a P2P device");
     }
 
     #[test]
