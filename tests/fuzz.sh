@@ -27,8 +27,8 @@ for corpus in "$@"; do
   found=target/fuzz/found/$corpus
   mkdir -p "$found/new" "$found/crashes"
   echo "== $corpus: $path"
-  BOLERO_LIBTEST_HARNESS=1 BOLERO_TEST_NAME="$path" BOLERO_LIBFUZZER_ARGS="$found/new tests/corpora/$corpus \
-    -artifact_prefix=$found/crashes/ -max_total_time=$seconds -max_len=16384 -timeout=10 -rss_limit_mb=1024 \
-    -print_final_stats=1" "$built" "$path" --exact --nocapture --quiet --test-threads 1 || status=1
+  options="-artifact_prefix=$found/crashes/ -max_total_time=$seconds -max_len=16384 -timeout=10 -rss_limit_mb=1024"
+  BOLERO_LIBTEST_HARNESS=1 BOLERO_TEST_NAME="$path" BOLERO_LIBFUZZER_ARGS="$found/new tests/corpora/$corpus $options" \
+    "$built" "$path" --exact --nocapture --quiet --test-threads 1 || status=1
 done
 exit "$status"

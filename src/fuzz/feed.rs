@@ -69,7 +69,7 @@ fn vary(sample: &[u8], others: &[Vec<u8>], rng: &mut fastrand::Rng) -> Vec<u8> {
 
 fn change(input: &mut Vec<u8>, others: &[Vec<u8>], rng: &mut fastrand::Rng) {
     let at = rng.usize(0..=input.len());
-    let end = (at + 1 << rng.u32(0..7)).min(input.len()).max(at);
+    let end = (at + (1 << rng.u32(0..7))).min(input.len());
     match rng.u32(0..9) {
         0 => input.truncate(at),
         1 => drop(input.drain(at..end)),

@@ -305,11 +305,11 @@ mod tests {
             assert!(!interface.name.contains(char::is_control));
         }
         let Ok(theirs) = LinkMessage::parse(message) else { return };
-        let names = theirs.attributes.iter().filter_map(|attribute| match attribute {
-            LinkAttribute::IfName(name) => Some(text::name(name.as_bytes())),
-            _ => None,
-        });
-        match (ours, names.last()) {
+        let name = |attribute: &LinkAttribute| {
+            if let LinkAttribute::IfName(name) = attribute { Some(text::name(name.as_bytes())) } else { None }
+        };
+        let mut names = theirs.attributes.iter().filter_map(name);
+        match (ours, names.next_back()) {
             (Ok(Some(ours)), name) => assert_eq!((ours.index, Some(ours.name)), (theirs.header.index, name)),
             (Ok(None) | Err(_), name) => assert_eq!(name, None),
         }
