@@ -3,13 +3,13 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/setup.sh
-need gcc gcc dbus-daemon dbus-daemon ip iproute2 nft nftables busctl systemd unshare util-linux \
+need gcc gcc strace strace dbus-daemon dbus-daemon ip iproute2 nft nftables busctl systemd unshare util-linux \
   /usr/bin/python3 python3 /usr/lib/python3/dist-packages/gi python3-gi \
   mkfs.xfs xfsprogs filefrag e2fsprogs losetup mount \
   xmllint libxml2-utils /usr/share/polkit-1/policyconfig-1.dtd polkitd \
   /lib/systemd/system/dbus.socket dbus-system-bus-common /usr/lib/systemd/user/dbus.socket dbus-user-session \
   curl curl node nodejs npm npm /usr/share/doc/python3-venv python3-venv \
-  pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
+  faketime faketime pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients
 npm_folder tests/servers/tus

@@ -41,11 +41,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether only opening the store anew, which carries over what is readable, can mend it.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
-    }
-
     pub(super) fn new(doing: &'static str, source: rusqlite::Error) -> Self {
         if is_full(&source) {
             return Self::NoSpace { doing };
@@ -280,7 +275,23 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     })
 }
 
-/// Whether the file is not, or no longer, a sound database.
+/// Whether a sync failed, so that nobody knows what of the writes before it is on the disk.
+pub(super) fn is_unsynced(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
+}
+
+/// The error of a sync that failed.
+pub(super) fn unsynced() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None)
+}
+
+/// Whether the file is not, or no longer, a sound database: SQLite says so, or there is a value that is never written.
 pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    let is_senseless = matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    );
+    let code = error.sqlite_error_code();
+    is_senseless || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }
