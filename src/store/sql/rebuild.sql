@@ -22,7 +22,7 @@ DELETE FROM task WHERE payload IS NULL AND state IN (0, 1, 3) AND seq NOT IN (SE
 
 -- It can be done without the rest: it is counted from the start, has no tags, and is as large as what there is of it. How it
 -- ended is not known any more.
-UPDATE task SET attempts = 0 WHERE attempts NOT BETWEEN 0 AND 4294967295;
+UPDATE task SET attempts = 0, due = created WHERE attempts NOT BETWEEN 0 AND 4294967295;
 UPDATE task SET crashes = 0 WHERE crashes NOT BETWEEN 0 AND 4294967295;
 UPDATE task SET size = coalesce(length(CAST(payload AS BLOB)), (SELECT length(CAST(body AS BLOB)) FROM payload WHERE task = seq), 0)
 WHERE size NOT BETWEEN 0 AND 1 << 50;
