@@ -208,7 +208,7 @@ impl Book {
             (false, false) => Flow::Going,
         };
         (sample.sending, sample.delivery) = (busy.min(wall), delivery);
-        if self.held {
+        if self.held || sample.limited {
             // A small piece may go at once that a shaped link lets through.
             sample.delivery = 0;
         }
