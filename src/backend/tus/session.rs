@@ -18,7 +18,7 @@ use super::progress::Progress;
 use super::protocol::{self, Found, Trouble};
 use crate::http::{Client, Place};
 use crate::model::{Answer, Claimed, FileInfo, ItemOutcome, ItemResult, TaskResult, Uploaded};
-use crate::schedule::quality::{CHUNKS, next_chunk};
+use crate::schedule::quality::next_chunk;
 
 /// How many chunks in a row may bring the server no byte further.
 const FRUITLESS: u32 = 2;
@@ -135,8 +135,6 @@ impl<'a> Session<'a> {
                 Sent::Troubled(trouble) => Some(trouble),
                 Sent::LinkReturned => None,
             };
-            // Less is lost if the next one breaks too.
-            self.chunk = (self.chunk / 2).max(*CHUNKS.start()).min(self.tus.chunk);
             self.clear().await?;
             let before = now.offset;
             now = self.look(now).await?;
