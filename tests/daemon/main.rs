@@ -35,3 +35,4 @@ mod system_bus;
 mod tunnel;
 mod uploads;
 mod visitors;
+mod wild;
