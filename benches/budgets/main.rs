@@ -11,6 +11,7 @@ mod cuts;
 mod cycle;
 mod enqueue;
 mod events;
+mod fair;
 mod ferryd;
 mod idle;
 mod limit_daemon;
@@ -65,7 +66,7 @@ impl Row {
     }
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 10] = [
     Row::new("enqueue", enqueue::measure),
     Row::new("cycle", cycle::measure),
     Row::new("million", million::measure),
@@ -73,6 +74,8 @@ const ROWS: [Row; 8] = [
     Row::new("events", events::measure).on_links(),
     Row::new("upload", upload::measure),
     Row::new("slow", slow::measure).on_links(),
+    Row::new("rates", slow::at_rates).on_links(),
+    Row::new("fair", fair::measure).on_links(),
     Row::new("cuts", cuts::measure).on_links(),
 ];
 

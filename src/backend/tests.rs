@@ -14,7 +14,7 @@ use crate::fuzz::fuzz;
 use crate::http::{Addresses, WORDS_LIMIT};
 use crate::model::{
     Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome, Original,
-    Owner, Payload, Quality, StrategyName, TaskId, WallTime,
+    Owner, Payload, Quality, StrategyName, TaskId, Upload, WallTime,
 };
 
 /// Where tests think that a server is.
@@ -41,6 +41,7 @@ pub(super) fn config(kind: BackendKind, url: &str) -> BackendConfig {
         read_timeout: patience,
         request_timeout: patience,
         chunk: SIZE as u64 / 2,
+        measure_url: None,
     }
 }
 
@@ -148,7 +149,10 @@ impl Scripted {
         lines.reverse();
         *self.script.lock().expect("not poisoned") = lines;
         let strategy = StrategyName::new("metadata").expect("a name");
-        let request = Request { device: "kiosk-7", strategy: &strategy, tasks, spool: self.spool.path() };
+        // Chunks as large as config lets them be.
+        let upload = Upload { chunk: u64::MAX, ..Upload::default() };
+        let spool = self.spool.path();
+        let request = Request { device: "kiosk-7", strategy: &strategy, tasks, spool, upload };
         let (_go, cue) = watch::channel(Cue::GO);
         let hands = Hands { keep: &Forgetful, report: &|_| {}, cue, meter: None };
         let answer = self.runtime.block_on(self.backend.attempt(request, hands));

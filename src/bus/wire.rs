@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use zbus::{SerializeDict, Type, Variant};
 
 use crate::model::{
-    Block, HistoryEntry, Quality, Reason, Standing, State, Status, Task, TaskChange, Transfer, WallTime,
+    Block, HistoryEntry, Quality, Reason, Standing, State, Status, Task, TaskChange, Transfer, UploadStrategy, WallTime,
 };
 
 /// An `a{sv}` made by hand.
@@ -42,6 +42,7 @@ pub(super) struct TaskDict {
     rate: Option<u64>,
     chunk_size: Option<u32>,
     quality: Option<&'static str>,
+    upload_strategy: Option<&'static str>,
 }
 
 /// What the server gave back; empty unless the task is done.
@@ -118,6 +119,7 @@ pub(super) fn task(task: Task, reasons: &[Reason], status: &Status, now: WallTim
         rate: transfer.map(Transfer::rate),
         chunk_size: transfer.map(|transfer| count(transfer.chunk)),
         quality: transfer.map(|_| Quality::Original.as_str()),
+        upload_strategy: transfer.and_then(|transfer| transfer.upload).map(UploadStrategy::as_str),
     }
 }
 

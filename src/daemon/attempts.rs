@@ -9,9 +9,10 @@ use tracing::debug;
 
 use super::event::Event;
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
-use crate::http::Meter;
+use crate::http::{Meter, Rate};
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Cut, Owner, Strategy, StrategyName, TaskId, TaskProgress, Transfer,
+    Answer, AttemptId, BackendName, Claimed, Cut, Network, NetworkId, Owner, Strategy, StrategyName, TaskId,
+    TaskProgress, Transfer, Upload,
 };
 use crate::store::Store;
 
@@ -24,6 +25,8 @@ pub(super) struct Attempts {
     linked: watch::Sender<bool>,
     /// What counts and paces what leaves, of strategies that ask for it.
     meters: BTreeMap<(StrategyName, BackendName), Meter>,
+    /// The rates to which config holds the networks back by which backends are reached.
+    rates: BTreeMap<BackendName, (NetworkId, Rate)>,
 }
 
 struct Running {
@@ -40,7 +43,14 @@ struct Running {
 
 impl Attempts {
     pub(super) fn new(inbox: mpsc::UnboundedSender<Event>, store: Store) -> Self {
-        Self { running: BTreeMap::new(), inbox, store, linked: watch::Sender::new(false), meters: BTreeMap::new() }
+        Self {
+            running: BTreeMap::new(),
+            inbox,
+            store,
+            linked: watch::Sender::new(false),
+            meters: BTreeMap::new(),
+            rates: BTreeMap::new(),
+        }
     }
 
     /// How many run.
@@ -53,6 +63,17 @@ impl Attempts {
         self.linked.send_replace(linked);
     }
 
+    /// Backends are reached by these networks now. One rate is for all that goes over a network.
+    pub(super) fn limit(&mut self, networks: &BTreeMap<BackendName, Network>) {
+        let mut rates: BTreeMap<NetworkId, Rate> = std::mem::take(&mut self.rates).into_values().collect();
+        for (backend, network) in networks {
+            let Some((id, rate)) = network.identity().zip(network.max_rate) else { continue };
+            let shared = rates.entry(id.clone()).or_insert_with(|| Rate::new(rate));
+            shared.set(rate);
+            self.rates.insert(backend.clone(), (id, shared.clone()));
+        }
+    }
+
     /// Begins one; it ends with [`Event::Finished`].
     pub(super) fn start(
         &mut self,
@@ -61,6 +82,7 @@ impl Attempts {
         device: Arc<str>,
         backend: Arc<Backend>,
         tasks: Vec<Claimed>,
+        upload: Upload,
     ) {
         let (count, at, strategy) = (tasks.len(), backend.name().clone(), policy.name.clone());
         let meter = self.meter(policy, &at);
@@ -80,7 +102,7 @@ impl Attempts {
                 reports.send(Event::Progress { attempt, transfer }).ok();
             };
             let spool = keeper.store.spool();
-            let request = Request { device: &device, strategy: &strategy, tasks: &tasks, spool };
+            let request = Request { device: &device, strategy: &strategy, tasks: &tasks, spool, upload };
             let hands = Hands { keep: &keeper, report: &report, cue: heeded, meter: meter.clone() };
             let mut attempting = pin!(backend.attempt(request, hands));
             let answer = tokio::select! {
@@ -90,6 +112,9 @@ impl Attempts {
             };
             let link_gone = answer == Answer::Cut(Cut::Link);
             let meter = meter.filter(|_| link_gone).inspect(Meter::link_lost);
+            if link_gone {
+                backend.link_broke();
+            }
             // The loop may have ended: then nobody needs the answer.
             inbox.send(Event::Finished { attempt, answer }).ok();
             if link_gone {
@@ -106,7 +131,8 @@ impl Attempts {
     fn meter(&mut self, policy: &Strategy, backend: &BackendName) -> Option<Meter> {
         let (counts, rate) = (policy.conditions.metered_budget.is_some(), policy.max_rate);
         let key = (policy.name.clone(), backend.clone());
-        if !counts && rate.is_none() && !self.meters.contains_key(&key) {
+        let shared = self.rates.get(backend).map(|(_, rate)| rate.clone());
+        if !counts && rate.is_none() && shared.is_none() && !self.meters.contains_key(&key) {
             return None;
         }
         let inbox = self.inbox.clone();
@@ -114,7 +140,7 @@ impl Attempts {
             inbox.send(Event::Sent).ok();
         };
         let meter = self.meters.entry(key).or_insert_with(|| Meter::new(heard));
-        meter.set(counts, rate);
+        meter.set(counts, rate, shared);
         Some(meter.clone())
     }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::UploadStrategy;
 use super::world::words;
 
 words!(
@@ -108,6 +109,8 @@ pub struct Transfer {
     pub sent: u64,
     /// Since when it runs.
     pub took: Duration,
+    /// How it goes; `None`: nobody has said yet.
+    pub upload: Option<UploadStrategy>,
 }
 
 impl Transfer {

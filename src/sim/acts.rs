@@ -200,7 +200,9 @@ impl<C: Core, W: Witness> Device<C, W> {
                 self.sleep = Sleep::Awake;
                 self.tell_world();
             }
-            Reason::Window
+            // Nothing is measured on simulated links.
+            Reason::SlowLink
+            | Reason::Window
             | Reason::Backoff
             | Reason::Order
             | Reason::Concurrency

@@ -37,14 +37,14 @@ impl<C: Core, W: Witness> Device<C, W> {
                 self.witness.see(&Seen::Claims(attempt), self.now);
                 self.ask(Asked::Claim { attempt, lane, limit, at: self.now.wall });
             }
-            Effect::Start { attempt, strategy, backend, tasks } => {
+            Effect::Start { attempt, strategy, backend, tasks, upload: _ } => {
                 self.witness.see(&Seen::Started { attempt, strategy: &strategy, tasks: &tasks }, self.now);
                 self.start(attempt, (strategy, backend), tasks);
             }
             Effect::Abort { attempt, cut } => self.on(attempt, |flight| flight.cut(cut)),
             Effect::AtChunk { attempt, then } => self.on(attempt, |flight| flight.at_chunk = then),
             // A request that stood still goes on by itself when its link is back.
-            Effect::LinkBack { .. } | Effect::Announce => {}
+            Effect::LinkBack { .. } | Effect::Announce | Effect::KeepEstimates(_) => {}
             Effect::KeepSpent(spent) => self.spent = spent,
             Effect::Probe { look, .. } => self.look_around(look),
             Effect::ReadPower => {

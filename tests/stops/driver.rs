@@ -244,6 +244,7 @@ impl<'a> Daemon<'a> {
             | Effect::ReadPower
             | Effect::Probe { .. }
             | Effect::KeepSpent(_)
+            | Effect::KeepEstimates(_)
             | Effect::HoldEnds(_)
             | Effect::Announce => {}
         }

@@ -14,4 +14,5 @@ mod rig;
 mod rules;
 mod shown;
 mod sleep;
+mod slow;
 mod twins;

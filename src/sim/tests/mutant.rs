@@ -97,7 +97,7 @@ impl Mutant {
         let start = claim.and_then(|(attempt, lane, tasks)| {
             let strategy = self.lanes.get(&lane)?.clone();
             let backend = self.config.strategies.get(&strategy)?.backend.clone()?;
-            Some(Effect::Start { attempt, strategy, backend, tasks })
+            Some(Effect::Start { attempt, strategy, backend, tasks, upload: crate::model::Upload::default() })
         });
         start.unwrap_or(Effect::Settle(settlements))
     }
@@ -120,8 +120,8 @@ impl Mutant {
             (Flaw::LetsChunksGo, Effect::AtChunk { .. }) => None,
             (Flaw::ForgetsWhatWasSpent, Effect::KeepSpent(_)) => None,
             (Flaw::StartsBlindly, Effect::Settle(settlements)) => Some(self.start_blindly(settlements)),
-            (Flaw::StartsTwice, Effect::Start { attempt, strategy, backend, tasks }) => {
-                let start = Effect::Start { attempt, strategy, backend, tasks };
+            (Flaw::StartsTwice, Effect::Start { attempt, strategy, backend, tasks, upload }) => {
+                let start = Effect::Start { attempt, strategy, backend, tasks, upload };
                 self.again.push(as_attempt(AttemptId(attempt.0 + 1_000_000), start.clone()));
                 Some(start)
             }
@@ -136,8 +136,8 @@ impl Mutant {
 }
 
 fn as_attempt(number: AttemptId, start: Effect) -> Effect {
-    let Effect::Start { strategy, backend, tasks, .. } = start else { panic!("no start") };
-    Effect::Start { attempt: number, strategy, backend, tasks }
+    let Effect::Start { strategy, backend, tasks, upload, .. } = start else { panic!("no start") };
+    Effect::Start { attempt: number, strategy, backend, tasks, upload }
 }
 
 fn settled_by(flaw: Flaw, how: Settlement) -> Settlement {
