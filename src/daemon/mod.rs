@@ -11,6 +11,7 @@ mod log;
 mod networks;
 mod pauses;
 mod perform;
+mod photos;
 mod radios;
 mod run;
 mod service;

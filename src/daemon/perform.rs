@@ -6,7 +6,9 @@ use tracing::{debug, error};
 
 use super::event::Event;
 use super::run::Daemon;
-use crate::model::{Answer, AttemptId, BackendName, Claimed, Cut, LaneId, Now, Settlement, StrategyName, TaskId};
+use crate::model::{
+    Answer, AttemptId, BackendName, Claimed, Cut, LaneId, Now, Settlement, StrategyName, TaskId, UploadStrategy,
+};
 use crate::schedule::{Effect, Input};
 use crate::sense::{clock, reach};
 
@@ -57,7 +59,7 @@ impl Daemon {
         match (self.config.strategies.get(strategy), self.wiring.backend(backend)) {
             (Some(policy), Some(hand)) => {
                 let device = Arc::from(self.config.device.name.as_str());
-                self.attempts.start(attempt, policy, device, hand, tasks);
+                self.attempts.start(attempt, policy, UploadStrategy::HighQuality, device, hand, tasks);
             }
             // Only a reload between claim and start can take either away: the tasks go back uncounted.
             (Some(_) | None, _) => {

@@ -80,11 +80,10 @@ impl Studio {
         made
     }
 
-    /// The size of a copy that was made earlier, if it still lies there and has this hash.
-    pub async fn find(&self, copy: &Path, sha256: [u8; 32]) -> Option<u64> {
+    /// Size and SHA-256 of a copy that was made earlier, if it still lies there.
+    pub async fn look(copy: &Path) -> Option<(u64, [u8; 32])> {
         let copy = copy.to_owned();
-        let (size, found) = in_background(move || hash(&copy)).await.ok()?;
-        (found == sha256).then_some(size)
+        in_background(move || hash(&copy)).await.ok()
     }
 }
 

@@ -39,8 +39,8 @@ impl Recipe {
         Self { strip_gps: self.strip_gps, ..Self::default() }
     }
 
-    /// As an argument of a command line.
-    fn to_argument(self) -> String {
+    /// As an argument of a command line: without a space.
+    pub fn to_argument(self) -> String {
         let Self { quality, only_to_shrink, max_edge, strip_gps } = self;
         let (quality, edge) = (quality.unwrap_or(0), max_edge.unwrap_or(0));
         format!("{quality},{},{edge},{}", u8::from(only_to_shrink), u8::from(strip_gps))

@@ -21,6 +21,7 @@ mod outcome;
 mod pause;
 mod policy;
 mod reach;
+mod rendition;
 mod scheduler;
 mod settle;
 mod sleep;
@@ -33,6 +34,7 @@ pub use backoff::full_jitter;
 pub use blocked::{Situation, blocked};
 pub use budget::Spending;
 pub use links::Links;
+pub use rendition::rendition;
 pub use scheduler::Scheduler;
 
 use std::collections::BTreeMap;

@@ -16,6 +16,7 @@ fn photo(size: u64) -> NewTask {
         original: Original::Never,
         max_edge: None,
         record: None,
+        variant: None,
     };
     NewTask { payload: Payload::File(Box::new(file)), ..task() }
 }
@@ -51,7 +52,7 @@ fn a_file_is_claimed_as_it_was_handed_over_with_what_the_last_attempt_kept() {
         let rig = rig.reopen(START);
         let again = claimed(&rig);
         assert_eq!((&again.payload, again.note.as_deref()), (&new.payload, Some(URL)));
-        let upload = Some(Uploaded { url: URL.to_owned(), sent: size, original: size });
+        let upload = Some(Uploaded { url: URL.to_owned(), sent: size, original: size, ..Uploaded::default() });
         let result = TaskResult { status: 204, upload, ..TaskResult::default() };
         rig.settle(id, Settlement::Done(result.clone()), START);
         let Standing::Done { result: shown, .. } = rig.get(id).standing else { panic!("{:?}", rig.get(id)) };
