@@ -70,7 +70,10 @@ impl Studio {
             },
             Ok(None) => Made::Nothing("there is nothing to make of it".to_owned()),
             Err(End::Nothing(why)) => Made::Nothing(why),
-            Err(End::Failed(why)) => not_made(recipe, why),
+            Err(End::Failed(why)) => {
+                tracing::warn!(reason = why, "no copy of a picture could be made: {why}");
+                not_made(recipe, why)
+            }
         };
         if !matches!(made, Made::Copy { .. }) {
             let of_copy = copy.to_owned();
