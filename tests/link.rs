@@ -38,7 +38,7 @@ fn near(network: Network) -> Network {
 }
 
 fn rule(pattern: &str, link: Option<LinkType>, metered: Option<Metered>) -> InterfaceRule {
-    InterfaceRule { pattern: pattern.into(), ssid: None, link, metered }
+    InterfaceRule { pattern: pattern.into(), ssid: None, link, metered, max_rate: None }
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod compression;
 mod http;
+mod measure;
 mod reading;
 mod tus;
 
@@ -14,9 +15,9 @@ use tokio::sync::watch;
 
 use self::http::HttpBackend;
 use self::tus::TusBackend;
-use crate::http::{Addresses, Client, ClientError, Meter};
+use crate::http::{Addresses, Client, ClientError, Gauge, Meter};
 use crate::model::{
-    Answer, AtChunk, BackendConfig, BackendKind, BackendName, Claimed, Cut, StrategyName, TaskId, Transfer,
+    Answer, AtChunk, BackendConfig, BackendKind, BackendName, Claimed, Cut, StrategyName, TaskId, Transfer, Upload,
 };
 
 /// What an attempt sends.
@@ -30,6 +31,8 @@ pub struct Request<'a> {
     pub tasks: &'a [Claimed],
     /// The folder where files lie, each named by its task's id.
     pub spool: &'a Path,
+    /// How a file goes.
+    pub upload: Upload,
 }
 
 /// What an attempt may ask of the daemon while it runs.
@@ -82,6 +85,8 @@ pub struct BackendError {
 pub struct Backend {
     name: BackendName,
     kind: Kind,
+    /// Where something may be sent to see how fast it goes.
+    measure_url: Option<String>,
 }
 
 #[derive(Debug)]
@@ -107,9 +112,24 @@ impl Backend {
             }
         };
         match made {
-            Ok(kind) => Ok(Self { name, kind }),
+            Ok(kind) => Ok(Self { name, kind, measure_url: config.measure_url.clone() }),
             Err(error) => Err(BackendError { name, error }),
         }
+    }
+
+    /// From now on this gauge sees what its connections carry.
+    pub fn gauge(&self, gauge: Gauge) {
+        self.client().gauge(gauge);
+    }
+
+    /// What goes to it from now on goes over another network: connections kept for re-use lead nowhere.
+    pub fn moved_on(&self) {
+        self.client().moved_on();
+    }
+
+    /// The link went away under an attempt.
+    pub fn link_broke(&self) {
+        self.client().link_broke();
     }
 
     /// Its name in config.
@@ -135,6 +155,16 @@ impl Backend {
                 () = lost_for_good(hands.cue) => Answer::Cut(Cut::Link),
             },
             Kind::Tus(tus) => tus.attempt(request, hands).await,
+        }
+    }
+
+    /// Sends something to see how fast it goes: to the URL that config names for that, else, to a tus server, as an upload that
+    /// is ended again. The error is the end of a sentence.
+    pub async fn measure(&self) -> Result<(), String> {
+        match (&self.measure_url, &self.kind) {
+            (Some(url), _) => measure::post(self.client(), url).await,
+            (None, Kind::Tus(tus)) => tus.measure().await,
+            (None, Kind::Http(_)) => Err(format!("backend.{}.measure_url is not set", self.name)),
         }
     }
 

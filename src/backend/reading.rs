@@ -31,7 +31,7 @@ pub(super) fn is_html(content_type: Option<&str>, text: &str) -> bool {
 /// No answer, as a fact about the attempt.
 pub(super) fn unanswered(error: SendError) -> Answer {
     match error {
-        SendError::Unreachable(words) => Answer::Unreachable { words },
+        SendError::Unreachable(words) | SendError::Broken(words) => Answer::Unreachable { words },
         SendError::Untrusted(words) => Answer::Untrusted { words },
         SendError::ProxyAuth(words) => Answer::Status { code: 407, words, retry_after: None },
         SendError::Redirect(words) | SendError::Coding(words) => Answer::Foreign { words },

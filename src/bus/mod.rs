@@ -7,6 +7,7 @@
 
 mod access;
 mod app;
+mod bandwidth;
 mod call;
 mod clients;
 mod desk;
@@ -43,7 +44,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use zbus::{Connection, MessageStream, connection};
 
-use crate::model::{Assume, Block, Config, Now, Owner, Pause, Status, StrategyName, Task, TaskNews};
+use crate::model::{Assume, BackendName, Block, Config, Now, Owner, Pause, Status, StrategyName, Task, TaskNews};
 use crate::store::Store;
 use desk::Desk;
 
@@ -102,6 +103,11 @@ pub enum Command {
         /// The descriptor that the app is to keep, or why there is none.
         reply: oneshot::Sender<Result<OwnedFd, HoldRefused>>,
     },
+    /// Upload something to see how fast it goes.
+    Measure {
+        /// Answered when the status shows what came of it, or with why nothing was measured.
+        reply: oneshot::Sender<Result<(), MeasureRefused>>,
+    },
     /// Read how strong the signals of Wi-Fi networks are.
     ReadRadios {
         /// Answered when the status shows it.
@@ -143,6 +149,29 @@ pub enum HoldRefused {
     /// The system gave none.
     #[error("making the pipe that stands for the hold: {0}")]
     NoPipe(std::io::Error),
+}
+
+/// Why nothing is measured.
+#[derive(Debug, thiserror::Error)]
+pub enum MeasureRefused {
+    /// A measurement is under way.
+    #[error("a measurement is under way")]
+    UnderWay,
+    /// No backend is set up for it.
+    #[error("no backend has a measure_url in the configuration, and none of kind tus is there")]
+    Nowhere,
+    /// There is no way to the backend.
+    #[error("there is no route to backend {0}")]
+    NoRoute(BackendName),
+    /// Bytes cost money, or may.
+    #[error("the link on {interface} is metered; nothing is uploaded there only to measure")]
+    Metered {
+        /// Which.
+        interface: String,
+    },
+    /// It went wrong.
+    #[error("measuring: {0}")]
+    Failed(String),
 }
 
 /// What the faces are connected to.

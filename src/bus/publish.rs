@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::route::{Interface, Object, interfaces, path_of, properties};
 use super::wire::Dictionary;
-use crate::model::{Config, Status, StrategyName};
+use crate::model::{Config, Status, StrategyName, WallTime};
 
 /// The time that one signal takes of an object's share.
 pub(super) const SHARE: Duration = Duration::from_millis(500);
@@ -19,6 +19,8 @@ pub(super) const SHARE: Duration = Duration::from_millis(500);
 pub(super) enum Announcement {
     /// `PropertiesChanged` of an object's interface.
     Changed { path: String, interface: &'static str, values: Dictionary<'static> },
+    /// What the network bears was measured.
+    Measured(Arc<Status>),
     /// A strategy's object is there now.
     Added(StrategyName),
     /// A strategy's object is gone.
@@ -29,8 +31,17 @@ pub(super) enum Announcement {
 #[derive(Debug)]
 pub(super) struct Publisher {
     told: BTreeMap<String, Told>,
+    measured: Measured,
     /// What was looked at last.
     seen: (Arc<Config>, Arc<Status>),
+}
+
+/// The measurement that was told of last, and when another may be.
+#[derive(Debug)]
+struct Measured {
+    at: WallTime,
+    next: Instant,
+    late: bool,
 }
 
 #[derive(Debug)]
@@ -46,7 +57,8 @@ impl Publisher {
     /// Starts from what anybody who asks is told at first.
     pub(super) fn new(config: &Arc<Config>, status: &Arc<Status>, now: Instant) -> Self {
         let seen = (Arc::clone(config), Arc::clone(status));
-        let mut publisher = Self { told: BTreeMap::new(), seen };
+        let measured = Measured { at: status.bandwidth.estimate.measured_at, next: now, late: false };
+        let mut publisher = Self { told: BTreeMap::new(), measured, seen };
         publisher.follow(config, status, now);
         publisher
     }
@@ -61,12 +73,14 @@ impl Publisher {
                 announcements.extend(told.update(path, config, status, now));
             }
         }
+        announcements.extend(self.measured.update(status, now));
         announcements
     }
 
     /// When what was held back may be sent.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.told.values().filter(|told| told.late).map(|told| told.next).min()
+        let told = self.told.values().filter(|told| told.late).map(|told| told.next);
+        told.chain(self.measured.late.then_some(self.measured.next)).min()
     }
 
     /// Follows the configuration: objects of new strategies, and of those that are gone.
@@ -92,6 +106,20 @@ impl Publisher {
         let root = || Told::new(Object::Root, config, status, now);
         self.told.entry(super::route::ROOT.to_owned()).or_insert_with(root);
         announcements
+    }
+}
+
+impl Measured {
+    fn update(&mut self, status: &Arc<Status>, now: Instant) -> Option<Announcement> {
+        let at = status.bandwidth.estimate.measured_at;
+        // Of a network that nothing is known of there is nothing to tell.
+        let news = at != self.at && at != WallTime::default();
+        self.late = news && now < self.next;
+        if !news || self.late {
+            return None;
+        }
+        (self.at, self.next) = (at, now + SHARE);
+        Some(Announcement::Measured(Arc::clone(status)))
     }
 }
 
@@ -144,11 +172,21 @@ fn concerns(object: &Object, old: &Status, new: &Status) -> bool {
                 transfers,
                 running: _,
                 network,
+                bandwidth,
                 power,
                 strategies: _,
             } = old;
-            (state, pause, blocked, holds, transfers, network, power)
-                != (&new.state, &new.pause, &new.blocked, &new.holds, &new.transfers, &new.network, &new.power)
+            (state, pause, blocked, holds, transfers, network, bandwidth, power)
+                != (
+                    &new.state,
+                    &new.pause,
+                    &new.blocked,
+                    &new.holds,
+                    &new.transfers,
+                    &new.network,
+                    &new.bandwidth,
+                    &new.power,
+                )
         }
     }
 }
@@ -170,11 +208,12 @@ fn changed(old: &Dictionary<'static>, new: &Dictionary<'static>) -> Dictionary<'
 mod tests {
     use super::*;
     use crate::bus::tests::{config, status};
-    use crate::model::{ManagerState, WallTime};
+    use crate::model::ManagerState;
 
     fn interfaces_of(announcements: &[Announcement]) -> Vec<&'static str> {
         let interface = |announcement: &Announcement| match announcement {
             Announcement::Changed { interface, .. } => interface.rsplit('.').next().unwrap_or_default(),
+            Announcement::Measured(_) => "measured",
             Announcement::Added(_) => "added",
             Announcement::Removed(_) => "removed",
         };
@@ -215,6 +254,21 @@ mod tests {
         assert_eq!(publisher.deadline(), None);
         Arc::make_mut(&mut status).next_wake = Some(("task-due", WallTime::from_micros(1)));
         assert_eq!(interfaces_of(&publisher.update(&config, &status, start + SHARE)), [""; 0], "nobody is told of it");
+    }
+
+    #[test]
+    fn measurements_are_told_at_most_twice_a_second_and_the_last_of_them_too() {
+        let (config, mut status, start) = (Arc::new(config()), Arc::new(status(&config())), Instant::now());
+        let mut publisher = Publisher::new(&config, &status, start);
+        let mut measure = |publisher: &mut Publisher, micros, now| {
+            Arc::make_mut(&mut status).bandwidth.estimate.measured_at = WallTime::from_micros(micros);
+            interfaces_of(&publisher.update(&config, &status, now))
+        };
+        assert_eq!(measure(&mut publisher, 1, start), ["measured"]);
+        assert_eq!((measure(&mut publisher, 2, start), publisher.deadline()), (vec![], Some(start + SHARE)));
+        assert_eq!(measure(&mut publisher, 2, start + SHARE), ["measured"]);
+        assert_eq!((measure(&mut publisher, 2, start + SHARE), publisher.deadline()), (vec![], None));
+        assert_eq!(measure(&mut publisher, 0, start + 2 * SHARE), [""; 0], "another network");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::desk::Desk;
 use super::error::{Refusal, quoted};
 use super::subscribers::Subscribers;
 use super::wire::Dictionary;
-use super::{manager, network, power, standard, strategy, tasks};
+use super::{bandwidth, manager, network, power, standard, strategy, tasks};
 use crate::model::{Config, Status, StrategyName};
 
 /// The object that stands for the daemon.
@@ -90,7 +90,9 @@ fn next_node(path: &str) -> Option<&'static str> {
 /// Ferry's own interfaces of an object.
 pub(super) fn interfaces(object: &Object) -> &'static [&'static Interface] {
     match object {
-        Object::Root => &[&manager::INTERFACE, &tasks::INTERFACE, &network::INTERFACE, &power::INTERFACE],
+        Object::Root => {
+            &[&manager::INTERFACE, &tasks::INTERFACE, &network::INTERFACE, &power::INTERFACE, &bandwidth::INTERFACE]
+        }
         Object::Strategy(_) => &[&strategy::INTERFACE],
         Object::Branch => &[],
     }
@@ -108,6 +110,7 @@ pub(super) fn properties(
         Object::Root if interface.name == manager::INTERFACE.name => manager::properties(status),
         Object::Root if interface.name == network::INTERFACE.name => network::properties(&status.network),
         Object::Root if interface.name == power::INTERFACE.name => power::properties(&status.power),
+        Object::Root if interface.name == bandwidth::INTERFACE.name => bandwidth::properties(&status.bandwidth),
         Object::Root | Object::Branch => BTreeMap::new(),
     }
 }
@@ -153,6 +156,7 @@ fn try_begin(desk: &Desk, subscribers: &mut Subscribers, call: &Call) -> Result<
     match object {
         Object::Strategy(name) => strategy::call(desk, name, call, member),
         Object::Root if interface.name == tasks::INTERFACE.name => tasks::call(desk, call, member),
+        Object::Root if interface.name == bandwidth::INTERFACE.name => bandwidth::call(desk, call, member),
         Object::Root | Object::Branch => manager::call(desk, subscribers, call, member),
     }
 }

@@ -8,7 +8,7 @@ use super::desk::Desk;
 use super::publish::Announcement;
 use super::route::{self, Object, ROOT};
 use super::standard::{self, OBJECT_MANAGER, PROPERTIES};
-use super::{manager, tasks, wire};
+use super::{bandwidth, manager, tasks, wire};
 use crate::model::{StrategyName, TaskNews, TaskProgress};
 
 /// `Tasks.StateChanged` or `Tasks.Progress` to one client.
@@ -40,6 +40,10 @@ pub(super) fn announcement(desk: &Desk, announcement: Announcement) -> Result<Me
     match announcement {
         Announcement::Changed { path, interface, values } => {
             Message::signal(path, PROPERTIES, "PropertiesChanged").build(&(interface, values, Vec::<&str>::new()))
+        }
+        Announcement::Measured(status) => {
+            let interface = bandwidth::INTERFACE.name;
+            Message::signal(ROOT, interface, "Measured").build(&bandwidth::measured(&status.bandwidth))
         }
         Announcement::Added(name) => {
             let interfaces = standard::described(desk, &Object::Strategy(name.clone()));

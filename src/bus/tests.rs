@@ -7,9 +7,9 @@ use super::error::Refusal;
 use super::route::Interface;
 use super::{manager, network, standard, strategy, tasks, wire};
 use crate::model::{
-    Access, BatteryFloor, Conditions, Config, Connectivity, Device, HistoryEntry, Kind, Limits, LinkType, ManagerState,
-    Metered, Network, NetworkConfig, NetworkNeed, Original, Owner, Power, Quality, Quotas, State, Status, StoreConfig,
-    Strategy, StrategyName, TaskChange, TaskId, Transfer, Waiver, WallTime, Window,
+    Access, Bandwidth, BatteryFloor, Conditions, Config, Connectivity, Device, HistoryEntry, Kind, Limits, LinkType,
+    ManagerState, Metered, Network, NetworkConfig, NetworkNeed, Original, Owner, Power, Quality, Quotas, State, Status,
+    StoreConfig, Strategy, StrategyName, TaskChange, TaskId, Transfer, Waiver, WallTime, Window,
 };
 
 /// Two strategies and no backend.
@@ -45,6 +45,7 @@ pub(super) fn status(_config: &Config) -> Status {
         transfers: 0,
         running: BTreeMap::new(),
         network: Network::none(),
+        bandwidth: Bandwidth::unknown(),
         power: Power::mains(),
         strategies: BTreeMap::new(),
     }
@@ -58,6 +59,7 @@ fn a_strategy((name, kind): (&str, Kind)) -> (StrategyName, Strategy) {
         charging: false,
         min_battery: BatteryFloor::default(),
         heed_power_save: false,
+        heed_slow_link: false,
         window: Window::default(),
         metered_budget: None,
     };
@@ -203,7 +205,15 @@ fn every_key_of_a_dictionary_stands_in_the_page() {
         attempts: 0,
         error: String::new(),
     };
-    let transfer = Transfer { done: 0, total: 0, chunk: 0, sent: 0, quality: Quality::Original, took: Duration::ZERO };
+    let transfer = Transfer {
+        done: 0,
+        total: 0,
+        chunk: 0,
+        quality: Quality::Original,
+        sent: 0,
+        took: Duration::ZERO,
+        upload: None,
+    };
     let entry = HistoryEntry { at: WallTime::default(), event: String::new(), detail: String::new() };
     let (get, explain) = (part("### `Get("), part("### `Explain("));
     let dictionaries = [

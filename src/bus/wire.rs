@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 
 use zbus::{SerializeDict, Type, Variant};
 
-use crate::model::{Block, HistoryEntry, Reason, Standing, State, Status, Task, TaskChange, Transfer, WallTime};
+use crate::model::{
+    Block, HistoryEntry, Reason, Standing, State, Status, Task, TaskChange, Transfer, UploadStrategy, WallTime,
+};
 
 /// An `a{sv}` made by hand.
 pub(super) type Dictionary<'v> = BTreeMap<&'v str, Variant<'v>>;
@@ -40,6 +42,7 @@ pub(super) struct TaskDict {
     rate: Option<u64>,
     chunk_size: Option<u32>,
     quality: Option<&'static str>,
+    upload_strategy: Option<&'static str>,
 }
 
 /// What the server gave back; empty unless the task is done.
@@ -120,6 +123,7 @@ pub(super) fn task(task: Task, reasons: &[Reason], status: &Status, now: WallTim
         rate: transfer.map(Transfer::rate),
         chunk_size: transfer.map(|transfer| count(transfer.chunk)),
         quality: transfer.map(|transfer| transfer.quality.as_str()),
+        upload_strategy: transfer.and_then(|transfer| transfer.upload).map(UploadStrategy::as_str),
     }
 }
 

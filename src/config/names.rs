@@ -35,6 +35,17 @@ pub(super) fn backend_url(text: &str) -> Result<String, String> {
     }
 }
 
+/// A URL of the origin of `base`, absolute or relative to it; empty for none.
+pub(super) fn measure_url(text: &str, base: Option<&str>) -> Result<Option<String>, String> {
+    // What is wrong with the base is complained of where it stands.
+    let Some(base) = base.and_then(|base| Url::parse(base).ok()).filter(|_| !text.is_empty()) else { return Ok(None) };
+    let url = base.join(text).map_err(|error| format!("not a URL: {error}"))?;
+    if url.origin() != base.origin() || !url.username().is_empty() || url.password().is_some() {
+        return Err("not of the same scheme, host and port as url, without user and password".to_owned());
+    }
+    Ok(Some(text.to_owned()))
+}
+
 /// A proxy's URL; empty for none.
 pub(super) fn proxy_url(text: &str) -> Result<Option<String>, String> {
     if text.is_empty() {

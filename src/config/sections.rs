@@ -74,7 +74,8 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
     let connect_timeout = section.duration("connect_timeout", moments.clone());
     let read_timeout = section.duration("read_timeout", moments.clone());
     let request_timeout = section.duration("request_timeout", moments);
-    let chunk = section.size("chunk", 64 * KIB..=1024 * MIB);
+    let chunk = section.size("chunk", 64 * KIB..=8 * MIB);
+    let measure_url = section.text("measure_url", |text| names::measure_url(text, url.as_deref())).flatten();
     if !section.has("url") {
         section.refuse("url", "a backend needs one, such as \"https://sync.example.org/items\"".to_owned());
     }
@@ -92,7 +93,8 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
         connect_timeout: connect_timeout.unwrap_or(10 * SECOND),
         read_timeout: read_timeout.unwrap_or(30 * SECOND),
         request_timeout: request_timeout.unwrap_or(2 * MINUTE),
-        chunk: chunk.unwrap_or(4 * MIB),
+        chunk: chunk.unwrap_or(8 * MIB),
+        measure_url,
     })
 }
 
@@ -129,12 +131,13 @@ fn interface(section: Section<'_>) -> Option<InterfaceRule> {
     let ssid = section.text("ssid", names::ssid);
     let link = section.word("type", &words(&links, LinkType::as_str));
     let metered = section.word("metered", &words(Metered::ALL, Metered::as_str));
+    let max_rate = section.rate_or("max_rate", "unlimited", 8 * KIB..=GIB).flatten();
     let anything = section.has("ssid").then(|| "*".to_owned());
     if !section.has("match") && anything.is_none() {
         section.refuse("match", "a rule needs one, such as \"wwan*\", or ssid".to_owned());
     }
     section.finish();
-    Some(InterfaceRule { pattern: pattern.or(anything)?, ssid, link, metered })
+    Some(InterfaceRule { pattern: pattern.or(anything)?, ssid, link, metered, max_rate })
 }
 
 fn store(section: Section<'_>) -> StoreConfig {

@@ -140,6 +140,7 @@ fn conditions(section: &Section<'_>, shipped: &Shipped, kind: Kind) -> Condition
     let charging = section.boolean("charging");
     let min_battery = section.one_of("min_battery", &BatteryFloor::ALL).and_then(BatteryFloor::new);
     let heed_power_save = section.boolean("heed_power_save");
+    let heed_slow_link = section.boolean("heed_slow_link");
     let window = section.texts("window", names::span);
     let metered_budget = section.size_or("metered_bytes_per_day", "unlimited", 1..=TIB);
     Conditions {
@@ -148,6 +149,7 @@ fn conditions(section: &Section<'_>, shipped: &Shipped, kind: Kind) -> Condition
         charging: charging.unwrap_or(false),
         min_battery: min_battery.unwrap_or_default(),
         heed_power_save: heed_power_save.unwrap_or(shipped.heed_power_save),
+        heed_slow_link: heed_slow_link.unwrap_or(kind == Kind::File),
         window: Window::new(window),
         metered_budget: metered_budget.flatten(),
     }

@@ -95,6 +95,8 @@ pub(super) enum Command {
     },
     /// Have ferryd read its configuration anew.
     Reload,
+    /// Upload 100 KB that the server throws away, and show what the network bears. Never on a metered link.
+    Measure,
     /// Look for what is wrong with ferryd and all that it needs, and say how to mend it.
     ///
     /// It changes nothing, sends no credential to a server and shows none. Some things only root may see.

@@ -10,6 +10,7 @@ pub(super) async fn status(client: &mut Client, whom: &str) -> Result<StatusView
     let manager = client.properties_of(whom, ROOT, &format!("{NAME}.Manager")).await?;
     let network = client.properties_of(whom, ROOT, &format!("{NAME}.Network")).await?;
     let power = client.properties_of(whom, ROOT, &format!("{NAME}.Power")).await?;
+    let bandwidth = client.properties_of(whom, ROOT, &format!("{NAME}.Bandwidth")).await?;
     let objects = client.ask(whom, ROOT, "org.freedesktop.DBus.ObjectManager", "GetManagedObjects", &()).await?;
-    Ok(StatusView::of(&manager, &network, &power, &Dictionary::of(first(objects))))
+    Ok(StatusView::of(&manager, &network, &power, &bandwidth, &Dictionary::of(first(objects))))
 }

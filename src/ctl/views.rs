@@ -197,6 +197,35 @@ impl PowerView {
     }
 }
 
+/// What the network bears; `None` for what is not known.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct BandwidthView {
+    /// Mbit/s, both.
+    pub(super) upload_speed: Option<f64>,
+    pub(super) download_speed: Option<f64>,
+    /// Milliseconds.
+    pub(super) latency: Option<f64>,
+    /// 0 to 1; `None` if nothing was measured.
+    pub(super) reliability: Option<f64>,
+    pub(super) upload_strategy: String,
+    pub(super) measured: Option<u64>,
+}
+
+impl BandwidthView {
+    pub(super) fn of(properties: &Dictionary) -> Self {
+        let known = |name: &str| Some(properties.real(name)).filter(|value| *value > 0.0);
+        let measured = properties.some_number("MeasuredAt");
+        Self {
+            upload_speed: known("UploadSpeed"),
+            download_speed: known("DownloadSpeed"),
+            latency: known("Latency"),
+            reliability: measured.map(|_| properties.real("Reliability")),
+            upload_strategy: properties.text("UploadStrategy"),
+            measured,
+        }
+    }
+}
+
 /// A strategy.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct StrategyView {
@@ -240,12 +269,19 @@ pub(super) struct StatusView {
     pub(super) transfers: u64,
     pub(super) network: NetworkView,
     pub(super) power: PowerView,
+    pub(super) bandwidth: BandwidthView,
     pub(super) strategies: Vec<StrategyView>,
 }
 
 impl StatusView {
     /// From the properties of the root's interfaces, and the objects of its ObjectManager.
-    pub(super) fn of(manager: &Dictionary, network: &Dictionary, power: &Dictionary, objects: &Dictionary) -> Self {
+    pub(super) fn of(
+        manager: &Dictionary,
+        network: &Dictionary,
+        power: &Dictionary,
+        bandwidth: &Dictionary,
+        objects: &Dictionary,
+    ) -> Self {
         let wake = manager.array("NextWake");
         let name = wake.first().and_then(Value::as_str).unwrap_or_default().to_owned();
         let at = wake.get(1).and_then(Value::as_u64).filter(|at| *at > 0);
@@ -263,6 +299,7 @@ impl StatusView {
             transfers: manager.number("Transfers"),
             network: NetworkView::of(network),
             power: PowerView::of(power),
+            bandwidth: BandwidthView::of(bandwidth),
             strategies,
         }
     }
@@ -340,6 +377,8 @@ pub(super) enum WatchView {
     Task { at: u64, id: String, strategy: String, state: String, detail: Map<String, Value> },
     /// More of a task's file has arrived: bytes, and bytes a second.
     Progress { at: u64, id: String, done: u64, total: u64, rate: u64, chunk_size: u64 },
+    /// What the network bears was measured: Mbit/s up of late, oldest first, and as in `status`.
+    Bandwidth { at: u64, speeds: Vec<f64>, bandwidth: BandwidthView },
     /// Properties changed: the object's last path element and the interface's.
     Changed { at: u64, object: String, interface: String, properties: Map<String, Value> },
     /// Signals were dropped: what is shown has a gap.

@@ -10,10 +10,10 @@ use tracing::debug;
 use super::event::Event;
 use super::photos::{Preparing, Sending};
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
-use crate::http::Meter;
+use crate::http::{Meter, Rate};
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Cut, Owner, Strategy, StrategyName, TaskId, TaskProgress, Transfer,
-    UploadStrategy,
+    Answer, AttemptId, BackendName, Claimed, Cut, Network, NetworkId, Owner, Strategy, StrategyName, TaskId,
+    TaskProgress, Transfer, Upload,
 };
 use crate::photo::Studio;
 use crate::store::Store;
@@ -28,6 +28,8 @@ pub(super) struct Attempts {
     /// What counts and paces what leaves, of strategies that ask for it.
     meters: BTreeMap<(StrategyName, BackendName), Meter>,
     studio: Arc<Studio>,
+    /// The rates to which config holds the networks back by which backends are reached.
+    rates: BTreeMap<BackendName, (NetworkId, Rate)>,
 }
 
 struct Running {
@@ -51,6 +53,7 @@ impl Attempts {
             linked: watch::Sender::new(false),
             meters: BTreeMap::new(),
             studio: Arc::default(),
+            rates: BTreeMap::new(),
         }
     }
 
@@ -64,15 +67,26 @@ impl Attempts {
         self.linked.send_replace(linked);
     }
 
+    /// Backends are reached by these networks now. One rate is for all that goes over a network.
+    pub(super) fn limit(&mut self, networks: &BTreeMap<BackendName, Network>) {
+        let mut rates: BTreeMap<NetworkId, Rate> = std::mem::take(&mut self.rates).into_values().collect();
+        for (backend, network) in networks {
+            let Some((id, rate)) = network.identity().zip(network.max_rate) else { continue };
+            let shared = rates.entry(id.clone()).or_insert_with(|| Rate::new(rate));
+            shared.set(rate);
+            self.rates.insert(backend.clone(), (id, shared.clone()));
+        }
+    }
+
     /// Begins one; it ends with [`Event::Finished`].
     pub(super) fn start(
         &mut self,
         attempt: AttemptId,
         policy: &Strategy,
-        link: UploadStrategy,
         device: Arc<str>,
         backend: Arc<Backend>,
         tasks: Vec<Claimed>,
+        upload: Upload,
     ) {
         let (count, at, strategy) = (tasks.len(), backend.name().clone(), policy.name.clone());
         let meter = self.meter(policy, &at);
@@ -90,6 +104,7 @@ impl Attempts {
         tokio::spawn(async move {
             let told = meter.clone();
             let mut attempting = pin!(async {
+                let link = upload.strategy;
                 let with = Preparing { studio: &studio, store: &store, backend: &backend, link, strip_gps };
                 let sending = match Sending::prepare(tasks, with).await {
                     Ok(sending) => sending,
@@ -101,7 +116,7 @@ impl Attempts {
                 };
                 let keeper = Keeper { store: &store, backend: backend.name(), mark: &sending.mark };
                 let Sending { tasks, folder, .. } = &sending;
-                let request = Request { device: &device, strategy: &strategy, tasks, spool: folder };
+                let request = Request { device: &device, strategy: &strategy, tasks, spool: folder, upload };
                 let hands = Hands { keep: &keeper, report: &report, cue: heeded, meter: told };
                 let answer = backend.attempt(request, hands).await;
                 sending.conclude(answer, &store).await
@@ -113,6 +128,9 @@ impl Attempts {
             };
             let link_gone = answer == Answer::Cut(Cut::Link);
             let meter = meter.filter(|_| link_gone).inspect(Meter::link_lost);
+            if link_gone {
+                backend.link_broke();
+            }
             // The loop may have ended: then nobody needs the answer.
             inbox.send(Event::Finished { attempt, answer }).ok();
             if link_gone {
@@ -129,7 +147,8 @@ impl Attempts {
     fn meter(&mut self, policy: &Strategy, backend: &BackendName) -> Option<Meter> {
         let (counts, rate) = (policy.conditions.metered_budget.is_some(), policy.max_rate);
         let key = (policy.name.clone(), backend.clone());
-        if !counts && rate.is_none() && !self.meters.contains_key(&key) {
+        let shared = self.rates.get(backend).map(|(_, rate)| rate.clone());
+        if !counts && rate.is_none() && shared.is_none() && !self.meters.contains_key(&key) {
             return None;
         }
         let inbox = self.inbox.clone();
@@ -137,7 +156,7 @@ impl Attempts {
             inbox.send(Event::Sent).ok();
         };
         let meter = self.meters.entry(key).or_insert_with(|| Meter::new(heard));
-        meter.set(counts, rate);
+        meter.set(counts, rate, shared);
         Some(meter.clone())
     }
 

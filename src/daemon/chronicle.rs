@@ -212,6 +212,7 @@ fn is_news(reason: Reason) -> bool {
         | Reason::NotCharging
         | Reason::LowBattery
         | Reason::PowerSave
+        | Reason::SlowLink
         | Reason::Budget
         | Reason::Window
         | Reason::Clock

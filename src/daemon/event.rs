@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::bus::Command;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Finding, HoldId, Network, Power, Settlement, StoreNews, TaskId, Transfer,
-    Zone,
+    Answer, AttemptId, BackendName, Claimed, Finding, HoldId, Network, Power, Sample, Settlement, StoreNews, TaskId,
+    Transfer, Zone,
 };
 use crate::sense::link::LinkError;
 use crate::sense::power::PowerError;
@@ -42,6 +42,15 @@ pub(crate) enum Event {
     Zone(Result<Zone, ZoneError>),
     /// More has left for a strategy with a budget.
     Sent,
+    /// The link to a backend was seen at work.
+    Sample {
+        /// Which.
+        backend: BackendName,
+        /// What was seen.
+        sample: Sample,
+    },
+    /// What was sent only to measure has arrived, or why not.
+    Measured(Result<(), String>),
     /// A backend's name resolved to other addresses.
     Resolved,
     /// A claim came back.

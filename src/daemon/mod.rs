@@ -3,6 +3,7 @@
 mod abandoned;
 mod arguments;
 mod attempts;
+mod bandwidth;
 mod chronicle;
 mod event;
 mod first_words;

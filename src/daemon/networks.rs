@@ -43,9 +43,10 @@ impl Daemon {
         let linked = networks.values().any(|network| network.connected);
         // Not while there is no way out, for the reason given in `Attempts::start`.
         if linked && leads_elsewhere(&self.world.networks, &networks) {
-            self.wiring.forget_connections();
+            self.wiring.moved_on();
         }
         self.attempts.linked(linked);
+        self.attempts.limit(&networks);
         // What left until now went over the networks that were.
         self.count_sent(now);
         self.chronicle.networks(&networks);

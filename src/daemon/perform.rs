@@ -7,7 +7,7 @@ use tracing::{debug, error};
 use super::event::Event;
 use super::run::Daemon;
 use crate::model::{
-    Answer, AttemptId, BackendName, Claimed, Cut, LaneId, Now, Settlement, StrategyName, TaskId, UploadStrategy,
+    Answer, AttemptId, BackendName, Claimed, Cut, LaneId, Now, Settlement, StrategyName, TaskId, Upload,
 };
 use crate::schedule::{Effect, Input};
 use crate::sense::{clock, reach};
@@ -24,13 +24,16 @@ impl Daemon {
         let now = clock::now();
         match effect {
             Effect::Claim { attempt, lane, limit } => self.claim(attempt, lane, limit, now),
-            Effect::Start { attempt, strategy, backend, tasks } => self.start(attempt, &strategy, &backend, tasks, now),
+            Effect::Start { attempt, strategy, backend, tasks, upload } => {
+                self.start(attempt, (&strategy, &backend), tasks, upload, now);
+            }
             Effect::Abort { attempt, cut } => self.attempts.abort(attempt, cut),
             Effect::AtChunk { attempt, then } => self.attempts.cue(attempt, |cue| cue.at_chunk = then),
             Effect::LinkBack { attempt } => self.attempts.cue(attempt, |cue| cue.link_ups += 1),
             Effect::ReadPower => self.wiring.read_power(),
             Effect::Probe { look, interface } => self.probe(look, interface),
             Effect::KeepSpent(spent) => self.keep_spent(&spent),
+            Effect::KeepEstimates(kept) => self.keep_estimates(&kept),
             Effect::HoldEnds(id) => self.end_hold(id),
             Effect::Settle(settlements) => self.settle(settlements, now),
             Effect::Tidy => self.tidy(now),
@@ -51,15 +54,15 @@ impl Daemon {
     fn start(
         &mut self,
         attempt: AttemptId,
-        strategy: &StrategyName,
-        backend: &BackendName,
+        (strategy, backend): (&StrategyName, &BackendName),
         tasks: Vec<Claimed>,
+        upload: Upload,
         now: Now,
     ) {
         match (self.config.strategies.get(strategy), self.wiring.backend(backend)) {
             (Some(policy), Some(hand)) => {
                 let device = Arc::from(self.config.device.name.as_str());
-                self.attempts.start(attempt, policy, UploadStrategy::HighQuality, device, hand, tasks);
+                self.attempts.start(attempt, policy, device, hand, tasks, upload);
             }
             // Only a reload between claim and start can take either away: the tasks go back uncounted.
             (Some(_) | None, _) => {

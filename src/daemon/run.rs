@@ -19,7 +19,7 @@ use super::service::Service;
 use super::services::Services;
 use super::startup::Wiring;
 use super::surroundings::Surroundings;
-use crate::bus::{Bus, Command};
+use crate::bus::{Bus, Command, MeasureRefused};
 use crate::model::{
     Answer, AttemptId, Config, Connectivity, CountsByStrategy, Finding, Now, Power, State, Status, StoreNews,
     TaskChange, TaskNews, Transfer, World, Zone,
@@ -66,6 +66,8 @@ pub(super) struct Daemon {
     pub(super) abandoned: AbandonedUploads,
     pub(super) services: Services,
     pub(super) awaited: Awaited,
+    /// Who waits for a measurement.
+    pub(super) measuring: Option<oneshot::Sender<Result<(), MeasureRefused>>>,
     /// Writes on their way to the store that a stop must wait for.
     pub(super) unwritten: usize,
     /// Claims that the store has not answered: their rows may be marked as running already.
@@ -152,6 +154,8 @@ impl Daemon {
             Event::Radios(radios) => self.radios(radios, now),
             Event::Zone(zone) => self.zone(zone, now),
             Event::Sent => self.count_sent(now),
+            Event::Sample { backend, sample } => self.core.handle(Input::Sample { backend, sample }, now),
+            Event::Measured(end) => self.measured(end, now),
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
@@ -327,6 +331,7 @@ impl Daemon {
                 let held = self.hold(wanted, now);
                 answer(reply, held);
             }
+            Command::Measure { reply } => self.measure(reply),
             Command::ReadRadios { reply } => self.read_radios(reply, now),
             Command::Explain { task, assume, reply } => answer(reply, self.core.explain(&task, &assume, now)),
         }

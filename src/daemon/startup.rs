@@ -10,6 +10,7 @@ use tracing::{error, info, warn};
 use super::abandoned::AbandonedUploads;
 use super::arguments::DaemonArguments;
 use super::attempts::Attempts;
+use super::bandwidth;
 use super::chronicle::Chronicle;
 use super::event::Event;
 use super::first_words::{Awaited, FirstWords};
@@ -79,6 +80,11 @@ impl Wiring {
         self.backends.values().for_each(|backend| backend.forget_connections());
     }
 
+    /// What goes from now on goes over other networks.
+    pub(super) fn moved_on(&self) {
+        self.backends.values().for_each(|backend| backend.moved_on());
+    }
+
     /// Resolves the names of some backends anew.
     pub(super) fn look_up(&self, wanted: impl Fn(&BackendName) -> bool) {
         for (_, backend) in self.backends.iter().filter(|(name, _)| wanted(name)) {
@@ -141,8 +147,8 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
     service.starting();
     let config = Arc::new(config::load(arguments.config_file().as_deref())?);
     let addresses = Addresses::default();
-    let backends = build(&config, &addresses)?;
     let (inbox, events) = mpsc::unbounded_channel();
+    let backends = build(&config, &addresses, &inbox)?;
     let (store, opening) = open(arguments.state_dir(), &config, now, inbox.clone())?;
     let signals = Signals::new()?;
     let (alarm, jumps) = (Alarm::new()?, WallJumps::new()?);
@@ -197,6 +203,7 @@ pub(super) async fn start(arguments: DaemonArguments) -> Result<(Daemon, Sources
         abandoned: AbandonedUploads::new(),
         services,
         awaited,
+        measuring: None,
         unwritten: 0,
         unclaimed: 0,
     };
@@ -278,10 +285,15 @@ fn options(config: &Config) -> store::Options {
     }
 }
 
-fn build(config: &Config, addresses: &Addresses) -> Result<Backends, BackendError> {
+fn build(
+    config: &Config,
+    addresses: &Addresses,
+    inbox: &mpsc::UnboundedSender<Event>,
+) -> Result<Backends, BackendError> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let build = |(name, section): (&BackendName, &BackendConfig)| {
         let backend = Backend::new(name.clone(), section, credentials.as_deref(), addresses)?;
+        backend.gauge(bandwidth::gauge(name, inbox));
         Ok((name.clone(), Arc::new(backend)))
     };
     config.backends.iter().map(build).collect()
@@ -328,6 +340,11 @@ impl Daemon {
             None
         });
         self.core.handle(Input::Spent(spending::from_setting(&setting.unwrap_or_default())), now);
+        let setting = self.store.setting(bandwidth::SETTING).await.unwrap_or_else(|error| {
+            error!("reading what networks bear: {error}");
+            None
+        });
+        self.core.handle(Input::Estimates(bandwidth::from_setting(&setting.unwrap_or_default())), now);
         self.core.handle(Input::World(self.world.clone()), now);
         self.core.handle(Input::Lanes(opening.news.lanes), now);
         self.core.handle(Input::TidyAt(opening.news.tidy_at.flatten()), now);
@@ -344,7 +361,7 @@ impl Daemon {
 
     fn read_anew(&mut self, now: Now) -> Result<(), StartError> {
         let config = Arc::new(config::load(self.arguments.config_file().as_deref())?);
-        let backends = build(&config, &self.wiring.addresses)?;
+        let backends = build(&config, &self.wiring.addresses, &self.inbox)?;
         self.wiring.adopt(&config, backends);
         let configured = self.store.configure(options(&config));
         tokio::spawn(async move {

@@ -52,7 +52,7 @@ pub(super) mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::model::{Counts, Network, Power, StrategyName, StrategyStatus, WallTime};
+    use crate::model::{Bandwidth, Counts, Network, Power, StrategyName, StrategyStatus, WallTime};
 
     /// A daemon that does nothing.
     pub(in super::super) fn nothing() -> Status {
@@ -65,6 +65,7 @@ pub(super) mod tests {
             transfers: 0,
             running: BTreeMap::new(),
             network: Network::none(),
+            bandwidth: Bandwidth::unknown(),
             power: Power::mains(),
             strategies: BTreeMap::new(),
         }

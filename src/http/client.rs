@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,13 +11,15 @@ use reqwest::{Body, Method, Proxy, Request, Response, Url, redirect, retry};
 use rustls::ClientConfig;
 
 use super::error::{ClientError, SendError, lacks_next_hop};
-use super::meter::{Meter, Noting};
+use super::gauge::Gauge;
+use super::meter::Meter;
 use super::moving::{Moved, Moving, Whole};
+use super::noting::Noting;
 use super::place::{Place, is_anonymous};
 use super::reply::Reply;
 use super::secret::{Secret, blot_query};
 use super::{Addresses, trust};
-use crate::model::BackendConfig;
+use crate::model::{BackendConfig, Passage};
 
 /// How long a connection is kept after its last use: longer than the pause between two batches of a burst, shorter than
 /// servers keep theirs (gunicorn's 2 s are the shortest of the common ones), so that none is used as it is closed.
@@ -65,6 +67,7 @@ struct Shared {
     request_timeout: Duration,
     secret: Option<Secret>,
     addresses: Addresses,
+    gauge: OnceLock<Gauge>,
     inner: Mutex<Inner>,
 }
 
@@ -94,7 +97,8 @@ impl Client {
         let secret = Secret::new(config.credential.as_ref(), &config.token, credentials_directory)?;
         let tls = trust::settings(config.ca_file.as_deref(), speaks_tls(&url, proxy.as_ref()))?;
         let timeouts = (config.connect_timeout, config.read_timeout);
-        let client = build(tls.clone(), proxy.as_ref(), timeouts, addresses, None)?;
+        let nobody = Noting { meter: None, gauge: None };
+        let client = build(tls.clone(), proxy.as_ref(), timeouts, addresses, nobody)?;
         let shared = Shared {
             url,
             proxy,
@@ -104,6 +108,7 @@ impl Client {
             request_timeout: config.request_timeout,
             secret,
             addresses: addresses.clone(),
+            gauge: OnceLock::new(),
             inner: Mutex::new(Inner { client, metered: Vec::new(), tls, doubted: false }),
         };
         Ok(Self { shared: Arc::new(shared), meter: None })
@@ -112,6 +117,24 @@ impl Client {
     /// The same, whose bytes this meter counts and paces.
     pub fn metered(&self, meter: Option<Meter>) -> Self {
         Self { shared: Arc::clone(&self.shared), meter }
+    }
+
+    /// From now on this gauge sees what its connections carry. It can be given but once.
+    pub fn gauge(&self, gauge: Gauge) {
+        if self.shared.gauge.set(gauge).is_ok() {
+            self.forget_connections();
+        }
+    }
+
+    /// What goes from now on goes over another network.
+    pub fn moved_on(&self) {
+        self.shared.gauge.get().inspect(|gauge| gauge.moved_on());
+        self.forget_connections();
+    }
+
+    /// The link went away under a request, or came back as if it had been away.
+    pub fn link_broke(&self) {
+        self.shared.gauge.get().inspect(|gauge| gauge.broke());
     }
 
     /// Scheme, host and port of the backend's URL: what may be shown of it.
@@ -179,7 +202,7 @@ impl Client {
         B: http_body::Body<Data = Bytes, Error = std::io::Error> + Unpin + Send + Sync + 'static,
     {
         let size = body.size_hint().exact().unwrap_or_default();
-        let (body, moved) = Moving::new(body, self.meter.clone());
+        let (body, moved) = Moving::new(body, self.meter.clone(), self.shared.gauge.get().cloned());
         let request = self.request(url, head, Body::wrap(body))?;
         self.begins(0);
         let sent = request.headers().clone();
@@ -187,7 +210,7 @@ impl Client {
             let response = self.watched(request, moved, size).await?;
             self.within(Reply::read(response, self.shared.read_timeout)).await
         };
-        self.finished(answer.await, &sent)
+        self.finished(self.gauged(0, answer).await, &sent)
     }
 
     /// Lets go of connections kept for re-use: after the network changed they lead nowhere.
@@ -248,7 +271,7 @@ impl Client {
                 .map_err(SendError::of)?;
             Reply::read(response, self.shared.read_timeout).await
         };
-        self.finished(answer.await, &sent)
+        self.finished(self.gauged(size as u64, answer).await, &sent)
     }
 
     /// Sends. A connection that was never made, because a search for the next hop failed that may have begun while the
@@ -259,6 +282,20 @@ impl Client {
             (Err(error), Some(again)) if lacks_next_hop(&error) => self.client().execute(again).await,
             (end, _) => end,
         }
+    }
+
+    /// The answer to a request with so large a body, while the gauge looks.
+    async fn gauged(
+        &self,
+        body: u64,
+        answer: impl Future<Output = Result<Reply, SendError>>,
+    ) -> Result<Reply, SendError> {
+        let Some(gauge) = self.shared.gauge.get() else { return answer.await };
+        let under_way = gauge.begins(body, self.meter.as_ref().is_some_and(Meter::is_limited));
+        let answer = answer.await;
+        let passage = answer.as_ref().map_or_else(SendError::passage, |_| Passage::Through);
+        under_way.ends(passage, answer.as_ref().ok());
+        answer
     }
 
     /// The head of the answer to a body that is watched as it goes.
@@ -279,8 +316,10 @@ impl Client {
                     patience = self.shared.read_timeout + more.unwrap_or_else(flush);
                 }
                 () = tokio::time::sleep(patience) => {
-                    let what = if going { "nothing more was taken" } else { "no answer" };
-                    return Err(SendError::Unreachable(format!("{what} within {patience:?}")));
+                    return Err(match going {
+                        true => SendError::Broken(format!("nothing more was taken within {patience:?}")),
+                        false => SendError::Unreachable(format!("no answer within {patience:?}")),
+                    });
                 }
             }
         }
@@ -315,6 +354,7 @@ impl Client {
         let place = |words: String| format!("{}: {words}", self.origin());
         match error {
             SendError::Unreachable(words) => SendError::Unreachable(place(words)),
+            SendError::Broken(words) => SendError::Broken(place(words)),
             SendError::Untrusted(words) => {
                 self.inner().doubted = true;
                 SendError::Untrusted(place(words))
@@ -373,8 +413,9 @@ impl Client {
     }
 
     fn build(&self, tls: ClientConfig, meter: Option<&Meter>) -> Result<reqwest::Client, ClientError> {
-        let Shared { proxy, connect_timeout, read_timeout, addresses, .. } = &*self.shared;
-        build(tls, proxy.as_ref(), (*connect_timeout, *read_timeout), addresses, meter)
+        let Shared { proxy, connect_timeout, read_timeout, addresses, gauge, .. } = &*self.shared;
+        let noting = Noting { meter: meter.cloned(), gauge: gauge.get().cloned() };
+        build(tls, proxy.as_ref(), (*connect_timeout, *read_timeout), addresses, noting)
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -394,7 +435,7 @@ fn build(
     proxy: Option<&Url>,
     (connect_timeout, read_timeout): (Duration, Duration),
     addresses: &Addresses,
-    meter: Option<&Meter>,
+    noting: Noting,
 ) -> Result<reqwest::Client, ClientError> {
     let setup = |error: reqwest::Error| ClientError::Setup(error.without_url().to_string());
     let mut builder = plain(tls)
@@ -406,8 +447,8 @@ fn build(
     if let Some(proxy) = proxy {
         builder = builder.proxy(Proxy::all(proxy.clone()).map_err(setup)?);
     }
-    if let Some(meter) = meter {
-        builder = builder.connector_layer(Noting(meter.clone()));
+    if !noting.is_for_nobody() {
+        builder = builder.connector_layer(noting);
     }
     builder.build().map_err(setup)
 }

@@ -1,11 +1,13 @@
 //! What can go wrong on the way, told without URLs and secrets.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use rustix::io::Errno;
 
 use super::words::plain;
+use crate::model::Passage;
 
 /// A client cannot be built from this config.
 #[derive(Debug, thiserror::Error)]
@@ -41,9 +43,12 @@ pub enum ClientError {
 /// A request brought no answer that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// Timeout, refused, reset, DNS failure, cut off, endless, not HTTP.
+    /// No answer in time, refused, reset, DNS failure, cut off, endless, not HTTP.
     #[error("{0}")]
     Unreachable(String),
+    /// Its connection stood, and the network fell silent.
+    #[error("{0}")]
+    Broken(String),
     /// The server's certificate is not trusted.
     #[error("{0}")]
     Untrusted(String),
@@ -66,9 +71,10 @@ impl SendError {
     pub(super) fn of(error: reqwest::Error) -> Self {
         // An error's text may carry the URL, and that a query with a secret in it.
         let error = error.without_url();
+        let stood = !error.is_connect();
         let links = chain(&error);
         let words = words(&links);
-        for link in links {
+        for link in &links {
             if let Some(rustls::Error::InvalidCertificate(_)) = link.downcast_ref() {
                 return Self::Untrusted(plain(&link.to_string()));
             }
@@ -77,7 +83,24 @@ impl SendError {
         if words.ends_with("proxy authorization required") {
             return Self::ProxyAuth(words);
         }
-        Self::Unreachable(words)
+        // Who resets a connection is reached, and so is who closes it.
+        let silent = |kind| {
+            use ErrorKind::{HostUnreachable, NetworkDown, NetworkUnreachable, TimedOut};
+            matches!(kind, TimedOut | HostUnreachable | NetworkUnreachable | NetworkDown)
+        };
+        let broke = |link: &&(dyn Error + 'static)| link.downcast_ref().map(std::io::Error::kind).is_some_and(silent);
+        if stood && links.iter().any(broke) { Self::Broken(words) } else { Self::Unreachable(words) }
+    }
+
+    /// What its request says of the link.
+    pub(super) fn passage(&self) -> Passage {
+        match self {
+            Self::Broken(_) => Passage::Broke,
+            // Nobody knows whose fault it is.
+            Self::Unreachable(_) | Self::Untrusted(_) | Self::ProxyAuth(_) | Self::NoCredential(_) => Passage::Open,
+            // An answer came back.
+            Self::Redirect(_) | Self::Coding(_) => Passage::Through,
+        }
     }
 }
 

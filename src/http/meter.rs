@@ -1,19 +1,16 @@
-//! Counts what leaves for a strategy at a backend, and holds it back to a rate. Clones are the same meter.
+//! Counts what leaves for a strategy at a backend, and holds it back to a rate: its own, and its network's that it shares
+//! with others. Clones are the same meter.
 //!
 //! What left is the kernel's word about the connections that were made for it: with what was sent again, with all headers,
 //! and without what lies in buffers. Where the kernel does not tell, it is what was handed over, and an estimate of the rest.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::pin::Pin;
+use std::net::UdpSocket;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::client::legacy::connect::{Connection, HttpInfo};
 use tokio::time::Instant;
-use tower_layer::Layer;
-use tower_service::Service;
 
+use super::noting::Ends;
 use super::tally::{Tally, look};
 
 /// So many bytes may be handed over before the kernel is asked what left.
@@ -50,16 +47,58 @@ struct Book {
     /// The kernel does not tell.
     blind: bool,
     counts: bool,
-    rate: Option<u64>,
-    /// When what was let go has all gone, at the rate.
+    own: Option<Turns>,
+    shared: Option<Rate>,
+}
+
+/// A rate that several meters share. Clones are the same.
+#[derive(Debug, Clone)]
+pub struct Rate(Arc<Mutex<Turns>>);
+
+/// Who may go when, at a rate.
+#[derive(Debug)]
+struct Turns {
+    /// Bytes a second.
+    rate: u64,
+    /// When what was let go has all gone.
     even: Option<Instant>,
+}
+
+impl Turns {
+    /// The most that goes at once.
+    fn piece(&self) -> u64 {
+        let worth = u64::try_from(BURST.as_millis()).unwrap_or_default() * self.rate / 1_000;
+        worth.clamp(*PIECE.start(), *PIECE.end())
+    }
+
+    /// From when on so much may go.
+    fn take(&mut self, size: u64, now: Instant) -> Instant {
+        let from = self.even.unwrap_or(now).max(now);
+        self.even = Some(from + Duration::from_secs_f64(size as f64 / self.rate as f64));
+        from
+    }
+}
+
+impl Rate {
+    /// So many bytes a second.
+    pub fn new(rate: u64) -> Self {
+        Self(Arc::new(Mutex::new(Turns { rate, even: None })))
+    }
+
+    /// From now on it is another.
+    pub fn set(&self, rate: u64) {
+        self.turns().rate = rate;
+    }
+
+    fn turns(&self) -> MutexGuard<'_, Turns> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// A connection.
 #[derive(Debug)]
 struct Line {
-    local: SocketAddr,
-    remote: SocketAddr,
+    ends: Ends,
     counted: Tally,
     /// Its link is gone.
     lost: bool,
@@ -71,10 +110,13 @@ impl Meter {
         Self(Arc::new(Shared { book: Mutex::default(), heard: Box::new(heard) }))
     }
 
-    /// From now on it counts or does not, and lets so many bytes a second go at most; `None`: any number.
-    pub fn set(&self, counts: bool, rate: Option<u64>) {
+    /// From now on it counts or does not, and lets so many bytes a second go at most, and of what shares a rate; `None`:
+    /// any number.
+    pub fn set(&self, counts: bool, rate: Option<u64>, shared: Option<Rate>) {
         let mut book = self.book();
-        (book.counts, book.rate) = (counts, rate);
+        let even = book.own.take().and_then(|own| own.even);
+        book.own = rate.map(|rate| Turns { rate, even });
+        (book.counts, book.shared) = (counts, shared);
     }
 
     /// What has left since this was last asked.
@@ -95,7 +137,15 @@ impl Meter {
     pub fn link_back(&self) {
         let mut book = self.book();
         book.look();
-        book.lines.iter_mut().for_each(|line| line.lost = UdpSocket::bind((line.local.ip(), 0)).is_err());
+        book.lines.iter_mut().for_each(|line| line.lost = UdpSocket::bind((line.ends.local.ip(), 0)).is_err());
+    }
+
+    /// A connection was made for it; `None`: nobody can tell which.
+    pub(super) fn note(&self, ends: Option<Ends>) {
+        match ends {
+            Some(ends) => self.book().lines.push(Line { ends, counted: Tally::default(), lost: false }),
+            None => self.estimate(),
+        }
     }
 
     /// Its connections are not known: what leaves is estimated from now on.
@@ -112,7 +162,8 @@ impl Meter {
     }
 
     pub(super) fn is_limited(&self) -> bool {
-        self.book().rate.is_some()
+        let book = self.book();
+        book.own.is_some() || book.shared.is_some()
     }
 
     /// A request goes, or goes again: its head, and its body if that is handed over at once.
@@ -134,12 +185,13 @@ impl Meter {
     /// How much of `wanted` bytes may go, and from when on: at once if nothing limits it.
     pub(super) fn reserve(&self, wanted: u64, now: Instant) -> (u64, Instant) {
         let mut book = self.book();
-        let Some(rate) = book.rate else { return (wanted, now) };
-        let worth = u64::try_from(BURST.as_millis()).unwrap_or_default() * rate / 1_000;
-        let size = wanted.min(worth.clamp(*PIECE.start(), *PIECE.end()));
-        let from = book.even.unwrap_or(now).max(now);
-        book.even = Some(from + Duration::from_secs_f64(size as f64 / rate as f64));
-        (size, from)
+        let Book { own, shared, .. } = &mut *book;
+        let mut shared = shared.as_ref().map(Rate::turns);
+        let limits = || [own.as_ref().map(Turns::piece), shared.as_deref().map(Turns::piece)];
+        let size = limits().into_iter().flatten().fold(wanted, u64::min);
+        let turns = [own.as_mut(), shared.as_deref_mut()];
+        let from = turns.into_iter().flatten().map(|turns| turns.take(size, now)).max();
+        (size, from.unwrap_or(now))
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {
@@ -158,7 +210,7 @@ impl Book {
         let handed = std::mem::take(&mut self.handed);
         let mut blind = self.blind;
         let mut sent = 0;
-        self.lines.retain_mut(|line| match look(line.local, line.remote) {
+        self.lines.retain_mut(|line| match look(line.ends.local, line.ends.remote) {
             Ok(Some(now)) => {
                 sent += now.sent.saturating_sub(line.counted.sent);
                 line.counted = now;
@@ -187,59 +239,6 @@ impl std::fmt::Debug for Meter {
     }
 }
 
-/// Notes the connections that a client makes.
-#[derive(Debug, Clone)]
-pub(super) struct Noting(pub(super) Meter);
-
-impl<S> Layer<S> for Noting {
-    type Service = Noted<S>;
-
-    fn layer(&self, connector: S) -> Noted<S> {
-        Noted { connector, meter: self.0.clone() }
-    }
-}
-
-/// A connector whose connections are noted.
-#[derive(Debug, Clone)]
-pub(super) struct Noted<S> {
-    connector: S,
-    meter: Meter,
-}
-
-impl<S, R> Service<R> for Noted<S>
-where
-    S: Service<R>,
-    S::Response: Connection,
-    S::Future: Send + 'static,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
-
-    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
-        self.connector.poll_ready(context)
-    }
-
-    fn call(&mut self, request: R) -> Self::Future {
-        let (connecting, meter) = (self.connector.call(request), self.meter.clone());
-        Box::pin(async move {
-            let connection = connecting.await?;
-            let mut said = http::Extensions::new();
-            connection.connected().get_extras(&mut said);
-            let mut book = meter.book();
-            match said.get::<HttpInfo>() {
-                Some(ends) => {
-                    let (local, remote) = (ends.local_addr(), ends.remote_addr());
-                    book.lines.push(Line { local, remote, counted: Tally::default(), lost: false });
-                }
-                None => book.blind = true,
-            }
-            drop(book);
-            Ok(connection)
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -248,7 +247,8 @@ mod tests {
     fn a_rate_spaces_pieces_whoever_asks() {
         let (meter, start) = (Meter::new(|| {}), Instant::now());
         assert_eq!(meter.reserve(1 << 20, start), (1 << 20, start), "nothing limits it");
-        meter.set(false, Some(100 * 1024));
+        assert!(!meter.is_limited());
+        meter.set(false, Some(100 * 1024), None);
         let mut gone = 0;
         let mut now = start;
         while gone < 1 << 20 {
@@ -260,9 +260,31 @@ mod tests {
         let took = now - start;
         assert!((10.0..10.3).contains(&took.as_secs_f64()), "1 MiB at 100 KiB/s in {took:?}");
         assert_eq!(meter.reserve(10, now + Duration::from_secs(60)), (10, now + Duration::from_secs(60)));
-        meter.set(false, Some(8 * 1024));
+        meter.set(false, Some(8 * 1024), None);
         assert_eq!(meter.reserve(1 << 20, now + Duration::from_secs(99)).0, 1_024);
-        meter.set(false, Some(1 << 30));
+        meter.set(false, Some(1 << 30), None);
         assert_eq!(meter.reserve(1 << 20, now + Duration::from_secs(999)).0, 65_536);
+    }
+
+    #[test]
+    fn a_network_s_rate_is_shared_and_a_meter_keeps_to_its_own_too() {
+        let (one, two, start) = (Meter::new(|| {}), Meter::new(|| {}), Instant::now());
+        let network = Rate::new(100 * 1024);
+        one.set(false, None, Some(network.clone()));
+        two.set(false, Some(20 * 1024), Some(network.clone()));
+        assert!(one.is_limited() && two.is_limited());
+        let (mut gone, mut ends) = ([0, 0], [start, start]);
+        while ends.iter().min() < Some(&(start + Duration::from_secs(10))) {
+            let next = usize::from(ends[1] < ends[0]);
+            let (size, from) = [&one, &two][next].reserve(1 << 20, ends[next]);
+            gone[next] += size;
+            ends[next] = from.max(ends[next]);
+        }
+        let kib_a_second = |bytes: u64| bytes / 1024 / 10;
+        assert!((95..=105).contains(&kib_a_second(gone[0] + gone[1])), "{gone:?}");
+        assert!((10..=21).contains(&kib_a_second(gone[1])), "{gone:?}");
+        network.set(1 << 30);
+        one.reserve(1, start + Duration::from_secs(99));
+        assert_eq!(one.reserve(1 << 20, start + Duration::from_secs(100)).0, 65_536);
     }
 }

@@ -8,15 +8,18 @@
 //! - An answer is read to at most [`ANSWER_LIMIT`], on the wire and after decompression; its head to some 400 KiB and
 //!   100 lines.
 //! - A [`glance`] is another client's: one `GET` on a connection of its own, with nothing of any backend in it.
+//! - What its connections carry is looked at as they go ([`Gauge`]); nothing is sent for that.
 //! - A connection is kept for [`KEEP_IDLE`] after its last use, so that a burst re-uses it and an idle process sleeps:
 //!   the pool's timer ends with its last connection.
 
 mod addresses;
 mod client;
 mod error;
+mod gauge;
 mod glance;
 mod meter;
 mod moving;
+mod noting;
 mod place;
 mod reply;
 mod secret;
@@ -27,8 +30,9 @@ mod words;
 pub use addresses::{Addresses, Known};
 pub use client::{Call, Client, Head, KEEP_IDLE};
 pub use error::{ClientError, SendError};
+pub use gauge::Gauge;
 pub use glance::{Glance, glance};
-pub use meter::Meter;
+pub use meter::{Meter, Rate};
 pub use place::Place;
 pub use reply::{ANSWER_LIMIT, Reply};
 pub use words::{WORDS_LIMIT, plain};

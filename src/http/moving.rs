@@ -10,12 +10,14 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::Meter;
+use super::gauge::Gauge;
+use super::meter::Meter;
 
 /// A body under way.
 pub(super) struct Moving<B> {
     body: B,
     meter: Option<Meter>,
+    gauge: Option<Gauge>,
     /// What the body gave and may not go yet.
     rest: Bytes,
     turn: Option<Turn>,
@@ -33,9 +35,9 @@ struct Turn {
 pub(super) struct Moved(watch::Receiver<Duration>);
 
 impl<B> Moving<B> {
-    pub(super) fn new(body: B, meter: Option<Meter>) -> (Self, Moved) {
+    pub(super) fn new(body: B, meter: Option<Meter>, gauge: Option<Gauge>) -> (Self, Moved) {
         let (taken, heard) = watch::channel(Duration::ZERO);
-        (Self { body, meter, rest: Bytes::new(), turn: None, taken }, Moved(heard))
+        (Self { body, meter, gauge, rest: Bytes::new(), turn: None, taken }, Moved(heard))
     }
 
     /// Hands on what the meter lets go now.
@@ -51,6 +53,12 @@ impl<B> Moving<B> {
         self.turn = None;
         meter.handed(size as u64);
         Poll::Ready(self.rest.split_to(size))
+    }
+
+    /// So much of it was taken.
+    fn gone(&self, bytes: usize) {
+        self.taken.send_replace(Duration::ZERO);
+        self.gauge.iter().for_each(|gauge| gauge.handed(bytes as u64));
     }
 }
 
@@ -75,8 +83,8 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for Moving<B> {
             match (frame, &meter) {
                 (Some(Ok(frame)), Some(_)) if frame.is_data() => self.rest = frame.into_data().unwrap_or_default(),
                 (frame, _) => {
-                    if let Some(Ok(_)) = frame {
-                        self.taken.send_replace(Duration::ZERO);
+                    if let Some(Ok(frame)) = &frame {
+                        self.gone(frame.data_ref().map_or(0, Bytes::len));
                     }
                     return Poll::Ready(frame);
                 }
@@ -84,7 +92,7 @@ impl<B: Body<Data = Bytes, Error = io::Error> + Unpin> Body for Moving<B> {
         }
         let Some(meter) = meter else { return Poll::Ready(None) };
         let piece = ready!(self.poll_piece(&meter, context));
-        self.taken.send_replace(Duration::ZERO);
+        self.gone(piece.len());
         Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
@@ -136,8 +144,8 @@ mod tests {
     #[tokio::test]
     async fn a_body_that_is_held_back_says_for_how_long() {
         let meter = Meter::new(|| {});
-        meter.set(false, Some(8 * 1024));
-        let (mut body, mut moved) = Moving::new(Whole(Bytes::from(vec![7; 2_500])), Some(meter));
+        meter.set(false, Some(8 * 1024), None);
+        let (mut body, mut moved) = Moving::new(Whole(Bytes::from(vec![7; 2_500])), Some(meter), None);
         let begun = Instant::now();
         assert_eq!((piece(&mut body).await, body.size_hint().exact()), (Some(1_024), Some(1_476)));
         assert_eq!(moved.more().await, Some(Duration::ZERO));
@@ -157,7 +165,7 @@ mod tests {
     #[tokio::test]
     async fn what_nothing_holds_back_goes_as_it_is() {
         for meter in [None, Some(Meter::new(|| {}))] {
-            let (mut body, _moved) = Moving::new(Whole(Bytes::from(vec![7; 100_000])), meter);
+            let (mut body, _moved) = Moving::new(Whole(Bytes::from(vec![7; 100_000])), meter, None);
             assert_eq!((piece(&mut body).await, piece(&mut body).await), (Some(100_000), None));
         }
     }

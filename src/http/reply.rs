@@ -6,6 +6,7 @@ use std::time::Duration;
 use flate2::read::MultiGzDecoder;
 use reqwest::header::{CONTENT_ENCODING, HeaderMap};
 use reqwest::{Response, Url};
+use tokio::time::Instant;
 
 use super::error::SendError;
 
@@ -28,6 +29,8 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// Whether that is all of it; the connection of a longer one is closed.
     pub whole: bool,
+    /// Bytes of it on the wire after its first piece, and how long they took.
+    pub(super) trickle: (u64, Duration),
 }
 
 impl Reply {
@@ -47,13 +50,18 @@ impl Reply {
         let headers = std::mem::take(response.headers_mut());
         let limit = if response.status().is_success() { ANSWER_LIMIT } else { WORDS_ON_THE_WIRE };
         let url = response.url().clone();
-        let mut reply = Self { status, url, headers, body: Vec::new(), whole: true };
+        let mut reply = Self { status, url, headers, body: Vec::new(), whole: true, trickle: Default::default() };
+        let mut first: Option<Instant> = None;
         loop {
             let piece = tokio::time::timeout(patience, response.chunk())
                 .await
                 .map_err(|_| SendError::Unreachable(format!("the answer stopped for {patience:?}")))?
                 .map_err(SendError::of)?;
             let Some(piece) = piece else { break };
+            match first {
+                Some(first) => reply.trickle = (reply.trickle.0 + piece.len() as u64, first.elapsed()),
+                None => first = Some(Instant::now()),
+            }
             let room = limit - reply.body.len();
             reply.body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
             if piece.len() > room {

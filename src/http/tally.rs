@@ -1,7 +1,8 @@
-//! What the kernel has sent of a TCP connection (sock_diag(7), linux/inet_diag.h, linux/tcp.h).
+//! What the kernel knows of a TCP connection (sock_diag(7), linux/inet_diag.h, linux/tcp.h).
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use netlink_sys::protocols::NETLINK_SOCK_DIAG;
 use netlink_sys::{Socket, SocketAddr as Kernel};
@@ -26,11 +27,22 @@ const TCP: u8 = 6;
 const HEADER: usize = 16;
 const MESSAGE: usize = 72;
 
-/// Where in `struct tcp_info` the segments stand that were sent, the bytes that were not yet, and those that were, again
-/// ones included (tcpEStatsPerfDataSegsOut and tcpEStatsPerfHCDataOctetsOut of RFC 4898; Linux 4.19).
+/// Where in `struct tcp_info` (Linux 4.19) stands: the bit that says that the program had no more to send when the
+/// delivery rate was taken; segments sent again; bytes acknowledged; segments sent; bytes that were not yet; the least
+/// round-trip time in microseconds; the delivery rate in bytes a second; microseconds with something on the way; bytes
+/// sent, again ones included. Several are of RFC 4898, such as tcpEStatsPerfHCDataOctetsOut.
+const LIMITED: usize = 7;
+const AGAIN: usize = 100;
+const ACKED: usize = 120;
 const SEGMENTS: usize = 136;
 const UNSENT: usize = 144;
+const ROUND_TRIP: usize = 148;
+const DELIVERY: usize = 160;
+const BUSY: usize = 168;
 const BYTES: usize = 200;
+
+/// The first bit of a bit field.
+const FIRST_BIT: u8 = if cfg!(target_endian = "big") { 0x80 } else { 0x01 };
 
 /// Of a TCP segment, what is not payload: the headers of TCP with timestamps and of IP.
 const TCP_HEADER: u64 = 32;
@@ -44,6 +56,20 @@ pub(super) struct Tally {
     pub(super) sent: u64,
     /// Payload that the program handed over and that has not left.
     pub(super) unsent: u64,
+    /// Payload that the other end has acknowledged.
+    pub(super) acked: u64,
+    /// For how long payload was on its way.
+    pub(super) busy: Duration,
+    /// Segments, those sent again included.
+    pub(super) segments: u64,
+    /// Segments sent again.
+    pub(super) again: u64,
+    /// The least round-trip time of late; zero: not known.
+    pub(super) round_trip: Duration,
+    /// Bytes a second at which payload was last delivered; 0: not known.
+    pub(super) delivery: u64,
+    /// That was all that the program had to send.
+    pub(super) limited: bool,
 }
 
 /// What the kernel has sent of the connection between these addresses; `None`: there is no such connection any more. The
@@ -126,16 +152,31 @@ fn read(answer: &[u8], v4: bool) -> Result<Option<Tally>, Errno> {
         let kind = u16::from_ne_bytes(part(attributes, 2)?);
         if kind == INFO {
             let info = attributes.get(4..length).ok_or(Errno::BADMSG)?;
-            let header = TCP_HEADER + if v4 { IPV4_HEADER } else { IPV6_HEADER };
-            let segments = u64::from(u32::from_ne_bytes(part(info, SEGMENTS)?));
-            let unsent = u64::from(u32::from_ne_bytes(part(info, UNSENT)?));
-            let sent = u64::from_ne_bytes(part(info, BYTES)?) + segments * header;
-            return Ok(Some(Tally { sent, unsent }));
+            return tally(info, TCP_HEADER + if v4 { IPV4_HEADER } else { IPV6_HEADER }).map(Some);
         }
         attributes = attributes.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
     }
     // It is closed, and only waits for stragglers.
     Ok(None)
+}
+
+fn tally(info: &[u8], header: u64) -> Result<Tally, Errno> {
+    let small = |at| -> Result<u64, Errno> { Ok(u32::from_ne_bytes(part(info, at)?).into()) };
+    let large = |at| -> Result<u64, Errno> { Ok(u64::from_ne_bytes(part(info, at)?)) };
+    // Before the first acknowledgement all bits are set.
+    let round_trip = Some(small(ROUND_TRIP)?).filter(|micros| *micros < u32::MAX.into());
+    let [flags] = part(info, LIMITED)?;
+    Ok(Tally {
+        sent: large(BYTES)? + small(SEGMENTS)? * header,
+        unsent: small(UNSENT)?,
+        acked: large(ACKED)?,
+        busy: Duration::from_micros(large(BUSY)?),
+        segments: small(SEGMENTS)?,
+        again: small(AGAIN)?,
+        round_trip: Duration::from_micros(round_trip.unwrap_or_default()),
+        delivery: large(DELIVERY)?,
+        limited: flags & FIRST_BIT != 0,
+    })
 }
 
 fn part<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], Errno> {
@@ -160,6 +201,8 @@ mod tests {
         let after = look(local, remote).expect("the kernel tells").expect("a connection");
         let sent = after.sent - before.sent;
         assert!((100_052..110_000).contains(&sent), "{sent}");
+        assert!(after.acked - before.acked <= 100_000 && after.segments > before.segments);
+        assert!((1..1_000_000).contains(&after.round_trip.as_micros()), "{after:?}");
         near.set_nonblocking(true).expect("set");
         while near.write(&[7; 100_000]).is_ok() {}
         assert!(

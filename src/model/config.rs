@@ -111,6 +111,8 @@ pub struct BackendConfig {
     pub request_timeout: Duration,
     /// Bytes of a file in one request, at most.
     pub chunk: u64,
+    /// Where something may be sent to see how fast it goes: a URL of its own origin, absolute or relative to `url`.
+    pub measure_url: Option<String>,
 }
 
 impl BackendConfig {
@@ -172,6 +174,8 @@ pub struct InterfaceRule {
     pub link: Option<LinkType>,
     /// Whether its bytes cost money.
     pub metered: Option<Metered>,
+    /// The most bytes a second that all that goes over it sends together.
+    pub max_rate: Option<u64>,
 }
 
 /// `[store]`

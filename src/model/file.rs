@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::TaskId;
 use super::world::words;
+use super::{TaskId, UploadStrategy};
 
 words!(
     /// How much of a picture may be given away for a faster upload.
@@ -129,6 +129,8 @@ pub struct Transfer {
     pub sent: u64,
     /// Since when it runs.
     pub took: Duration,
+    /// How it goes; `None`: nobody has said yet.
+    pub upload: Option<UploadStrategy>,
 }
 
 impl Transfer {

@@ -16,7 +16,7 @@ mod world;
 mod zone;
 
 pub use answer::{Answer, AtChunk, Cut, ItemOutcome, ItemResult};
-pub use bandwidth::{Estimate, UploadStrategy};
+pub use bandwidth::{Bandwidth, Estimate, Flow, Kept, Measurement, Passage, Sample, Upload, UploadStrategy};
 pub use config::{
     Access, AnswerMode, BackendConfig, BackendKind, Config, Credential, Device, HeaderToken, InterfaceRule, Limits,
     NetworkConfig, ProbeConfig, Quotas, StoreConfig,
@@ -34,7 +34,7 @@ pub use task::{
 };
 pub use window::{Span, Window};
 pub use world::{
-    Assume, Battery, Block, Connectivity, Facts, Finding, InterfaceFacts, LinkType, Metered, Network, Power, Radio,
-    Reason, World,
+    Assume, Battery, Block, Connectivity, Facts, Finding, InterfaceFacts, LinkType, Metered, Network, NetworkId, Power,
+    Radio, Reason, World,
 };
 pub use zone::{Day, Local, Zone};

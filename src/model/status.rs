@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::words;
-use super::{Counts, Network, Power, Reason, StrategyName, TaskId, Transfer, WallTime};
+use super::{Bandwidth, Counts, Network, Power, Reason, StrategyName, TaskId, Transfer, WallTime};
 
 words!(
     /// What the daemon does, the first that is true.
@@ -68,6 +68,8 @@ pub struct Status {
     pub running: BTreeMap<TaskId, Transfer>,
     /// The network of the first backend.
     pub network: Network,
+    /// What it bears.
+    pub bandwidth: Bandwidth,
     /// Power.
     pub power: Power,
     /// Every strategy by name.

@@ -78,6 +78,8 @@ pub struct Conditions {
     pub min_battery: BatteryFloor,
     /// Whether power-save mode holds it back.
     pub heed_power_save: bool,
+    /// Whether a link that is too slow, or loses too much, holds it back.
+    pub heed_slow_link: bool,
     /// The times of day at which it may go.
     pub window: Window,
     /// The most bytes a day that may leave over metered links.
@@ -99,6 +101,7 @@ impl Conditions {
             charging: overrides.charging.unwrap_or(self.charging) && !waived(Waiver::NotCharging),
             min_battery: if waived(Waiver::LowBattery) { BatteryFloor::default() } else { min_battery },
             heed_power_save: self.heed_power_save,
+            heed_slow_link: self.heed_slow_link,
             window: if waived(Waiver::Window) { Window::default() } else { self.window.clone() },
             metered_budget: self.metered_budget.filter(|_| !waived(Waiver::Budget)),
         }
@@ -215,6 +218,7 @@ mod tests {
             charging: true,
             min_battery: BatteryFloor(50),
             heed_power_save: true,
+            heed_slow_link: true,
             window: Window::new(Span::new(60, 120).into_iter().collect()),
             metered_budget: Some(1000),
         }

@@ -103,6 +103,8 @@ words!(
         LowBattery = "low-battery",
         /// Power-save mode is on.
         PowerSave = "power-save",
+        /// The link is too slow, or loses too much, for photos.
+        SlowLink = "slow-link",
         /// The day's metered bytes are spent.
         Budget = "budget",
         /// Outside the strategy's hours.
@@ -158,12 +160,16 @@ pub struct Network {
     pub interface: String,
     /// The name of the link that carries it: the interface itself, but for a tunnel.
     pub carrier: String,
+    /// The address of the router that it leads to; empty if there is none or it is unknown.
+    pub gateway: String,
     /// The server is a neighbour on the link, behind no gateway: whether the internet is reached says nothing of it.
     pub direct: bool,
     /// How far it reaches. A link's sense does not know.
     pub connectivity: Connectivity,
     /// Whether bytes cost money.
     pub metered: Metered,
+    /// The most bytes a second that config lets go over it.
+    pub max_rate: Option<u64>,
     /// Whether the modem is roaming.
     pub roaming: bool,
     /// The Wi-Fi network's name, empty if there is none or it is unknown.
@@ -184,9 +190,11 @@ impl Network {
             link: LinkType::None,
             interface: String::new(),
             carrier: String::new(),
+            gateway: String::new(),
             direct: false,
             connectivity: Connectivity::None,
             metered: Metered::Unknown,
+            max_rate: None,
             roaming: false,
             ssid: String::new(),
             strength: 0,
@@ -194,7 +202,21 @@ impl Network {
             subnet: String::new(),
         }
     }
+
+    /// By which it is known again: its name, else its gateway and interface; `None` without a route.
+    pub fn identity(&self) -> Option<NetworkId> {
+        let id = match (self.ssid.as_str(), self.gateway.as_str()) {
+            ("", "") => self.interface.clone(),
+            ("", gateway) => format!("{gateway} {}", self.interface),
+            (ssid, _) => format!("wifi {ssid}"),
+        };
+        self.connected.then_some(NetworkId(id))
+    }
 }
+
+/// A network that a device may come back to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetworkId(pub String);
 
 /// What is known of an interface beside what the kernel's tables say of its links, addresses and routes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

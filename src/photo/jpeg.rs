@@ -266,7 +266,8 @@ pub(super) mod tests {
     fn what_would_lose_its_meaning_is_known_by_name() {
         let usual = frame_of(8, 64, 64, &[0x22, 0x11, 0x11]);
         let adobe = |transform| [b"Adobe\0\0\0\0\0\0", &[transform][..]].concat();
-        let cases: &[(&[(u8, &[u8])], &str)] = &[
+        type Case<'a> = (&'a [(u8, &'a [u8])], &'a str);
+        let cases: &[Case<'_>] = &[
             (&[(0xc0, &frame_of(8, 64, 64, &[0x11; 4]))], "not those of a photo"),
             (&[(marker::APP14, &adobe(0)), (0xc0, &usual)], "not those of a photo"),
             (&[(marker::APP14, &adobe(2)), (0xc0, &usual)], "not those of a photo"),

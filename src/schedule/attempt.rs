@@ -114,7 +114,9 @@ impl Attempt {
     /// link, or with another address, is not the same.
     pub(super) fn fate_in(&self, world: &World, spent: u64, now: Now, grace: Duration) -> Fate {
         let network = world.networks.get(&self.backend).filter(|network| network.connected);
-        let situation = Situation { network, world, now: now.wall, spent, certified: self.certified };
+        // How it goes was taken when it started: a link that proves slow does not end it.
+        let slow = false;
+        let situation = Situation { network, world, now: now.wall, spent, certified: self.certified, slow };
         let missing: Vec<Reason> = blocked(&self.conditions, situation);
         match network {
             Some(network) if self.route.is_lost_in(network) => Fate::Ends(Cut::Link),

@@ -16,6 +16,8 @@ pub struct Situation<'a> {
     pub spent: u64,
     /// Whether the backend shows a certificate, which has dates.
     pub certified: bool,
+    /// The link is known to be too slow, or to lose too much, for photos.
+    pub slow: bool,
 }
 
 /// What of `conditions` is missing in this situation; empty if all holds.
@@ -25,6 +27,7 @@ pub fn blocked(conditions: &Conditions, situation: Situation<'_>) -> Vec<Reason>
         Some(network) => missing_of_network(conditions, network),
         None => vec![Reason::Offline],
     };
+    missing.extend((situation.slow && conditions.heed_slow_link).then_some(Reason::SlowLink));
     missing.extend(missing_of_power(conditions, &world.power));
     missing.extend(missing_of_dates(conditions, situation));
     missing.extend(world.suspending.then_some(Reason::Suspending));
@@ -33,7 +36,7 @@ pub fn blocked(conditions: &Conditions, situation: Situation<'_>) -> Vec<Reason>
 
 /// What hangs on the date: hours, the day's budget, certificates. Without a date, all of that waits for one.
 fn missing_of_dates(conditions: &Conditions, situation: Situation<'_>) -> impl Iterator<Item = Reason> {
-    let Situation { network, world, now, spent, certified } = situation;
+    let Situation { network, world, now, spent, certified, slow: _ } = situation;
     let costs = network.is_some_and(|network| network.connected && !is_unmetered(network));
     let budget = conditions.metered_budget.filter(|_| costs);
     let dated = certified || budget.is_some() || !conditions.window.is_always();
@@ -99,6 +102,7 @@ mod tests {
             charging: false,
             min_battery: BatteryFloor::default(),
             heed_power_save: false,
+            heed_slow_link: false,
             window: Window::default(),
             metered_budget: None,
         }
@@ -113,7 +117,7 @@ mod tests {
     }
 
     fn situation<'a>(network: Option<&'a Network>, world: &'a World) -> Situation<'a> {
-        Situation { network, world, now: WallTime::default(), spent: 0, certified: false }
+        Situation { network, world, now: WallTime::default(), spent: 0, certified: false, slow: false }
     }
 
     fn on(conditions: &Conditions, network: &Network) -> Vec<Reason> {
@@ -204,6 +208,16 @@ mod tests {
         assert_eq!(ask(&charging, Power::mains()), []);
         assert_eq!(ask(&saver, Power { power_save: true, ..Power::mains() }), [Reason::PowerSave]);
         assert_eq!(ask(&free(), Power { power_save: true, ..battery(1.0) }), []);
+    }
+
+    #[test]
+    fn a_slow_link_holds_back_those_who_mind() {
+        let wifi = network(LinkType::Wifi, Metered::No);
+        let photo = Conditions { heed_slow_link: true, ..free() };
+        let world = World::unknown();
+        let slow = Situation { slow: true, ..situation(Some(&wifi), &world) };
+        assert_eq!((blocked(&photo, slow), blocked(&free(), slow)), (vec![Reason::SlowLink], vec![]));
+        assert_eq!(blocked(&photo, situation(Some(&wifi), &world)), []);
     }
 
     #[test]

@@ -20,6 +20,7 @@ impl Scheduler {
         let sleep = self.sleep_wake();
         lanes
             .chain(dates)
+            .chain(self.slow_wake(now.moment))
             .chain(self.charge_wake(now))
             .chain(sleep)
             .chain(self.reach_wake(now))

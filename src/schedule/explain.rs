@@ -71,7 +71,7 @@ impl Scheduler {
         };
         let lane = self.lane_of(task).map(|(_, lane)| lane);
         let now = Now { wall: assume.time.unwrap_or(now.wall), ..now };
-        self.hindrances_in(&world, &task.strategy, &task.overrides, now.wall)
+        self.hindrances_in(&world, &task.strategy, &task.overrides, now)
             .into_iter()
             .map(|reason| self.hindrance_row(reason, task, backend, &world, lane, now))
             .collect()
@@ -104,6 +104,10 @@ impl Scheduler {
                 self.tell_reach(&mut row, backend, now);
             }
             Reason::Metered | Reason::Roaming | Reason::NotWifi => tell_network(&mut row, backend, world),
+            Reason::SlowLink => {
+                tell_network(&mut row, backend, world);
+                self.tell_slow_link(&mut row, backend, world, now);
+            }
             Reason::NotCharging | Reason::LowBattery | Reason::PowerSave => self.tell_power(&mut row, task, world),
             // They speak for themselves, or are told of by others.
             Reason::Suspending
@@ -190,6 +194,28 @@ impl Scheduler {
         let probe = self.config.network.probe.as_ref()?;
         row.detail.insert("probe_url".to_owned(), probe.shown().to_owned());
         Some(row)
+    }
+
+    /// What was measured, and until when that is believed.
+    fn tell_slow_link(&self, row: &mut Block, backend: Option<&BackendName>, world: &World, now: Now) {
+        let Some(network) = backend.and_then(|name| world.networks.get(name)).and_then(Network::identity) else {
+            return;
+        };
+        let estimate = self.bandwidths.estimate(Some(&network));
+        let shown = |value: Option<f64>| value.map_or("unknown".to_owned(), |value| format!("{value:.2}"));
+        row.detail.insert("upload_speed".to_owned(), shown(estimate.upload));
+        row.detail.insert("reliability".to_owned(), shown(estimate.reliability));
+        row.detail.insert("certainty".to_owned(), format!("{:.2}", estimate.certainty));
+        row.detail.insert("measured".to_owned(), estimate.measured_at.as_micros().to_string());
+        match self.bandwidths.doubted_from(&network) {
+            Some(from) if from > now.moment => {
+                row.detail.insert("until".to_owned(), now.wall_of(from).as_micros().to_string());
+                let left = span(from.saturating_since(now.moment));
+                row.clears = format!("{}; one file tries it again in {left}", row.clears);
+            }
+            Some(_) => row.clears = format!("{}; a file tries it just now", row.clears),
+            None => {}
+        }
     }
 
     fn tell_power(&self, row: &mut Block, task: &Task, world: &World) {
@@ -360,6 +386,7 @@ fn clears(reason: Reason) -> &'static str {
         Reason::NotCharging => "a charger is plugged in",
         Reason::LowBattery => "the battery is charged",
         Reason::PowerSave => "power-save mode is switched off",
+        Reason::SlowLink => "the link is faster and more reliable, or the device is on another network",
         Reason::Budget => "the day's budget of metered bytes begins anew, or the network is not metered",
         Reason::Window => "the strategy's hours begin",
         Reason::Clock => "the clock is set: it shows a time before this version was made",

@@ -4,6 +4,7 @@
 mod attempt;
 mod backend;
 mod backoff;
+mod bandwidth;
 mod blocked;
 mod budget;
 mod charge;
@@ -20,6 +21,7 @@ pub mod memory;
 mod outcome;
 mod pause;
 mod policy;
+pub mod quality;
 mod reach;
 mod rendition;
 mod scheduler;
@@ -31,6 +33,7 @@ mod tests;
 mod unsettled;
 
 pub use backoff::full_jitter;
+pub use bandwidth::Unmeasurable;
 pub use blocked::{Situation, blocked};
 pub use budget::Spending;
 pub use links::Links;
@@ -41,8 +44,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Finding, Hold, HoldId, LaneId, LaneSummary, Pause,
-    Settlement, StrategyName, TaskId, WallTime, World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Finding, Hold, HoldId, Kept, LaneId, LaneSummary,
+    Pause, Sample, Settlement, StrategyName, TaskId, Upload, WallTime, World,
 };
 
 /// Something that happened.
@@ -88,6 +91,15 @@ pub enum Input {
     },
     /// What is kept of earlier days' and this day's metered bytes.
     Spent(BTreeMap<StrategyName, Spending>),
+    /// What was seen of the link to this backend.
+    Sample {
+        /// The backend.
+        backend: BackendName,
+        /// What was seen.
+        sample: Sample,
+    },
+    /// What is kept of what networks bear.
+    Estimates(Vec<Kept>),
     /// A running task was cancelled.
     Withdrawn(TaskId),
     /// Somebody decided something.
@@ -137,6 +149,8 @@ pub enum Effect {
         backend: BackendName,
         /// What to carry.
         tasks: Vec<Claimed>,
+        /// How a file goes.
+        upload: Upload,
     },
     /// End an attempt now; it still answers by [`Input::Finished`], with [`Answer::Cut`] or what came before.
     Abort {
@@ -168,6 +182,8 @@ pub enum Effect {
     },
     /// Keep what was spent: it must outlast the daemon.
     KeepSpent(BTreeMap<StrategyName, Spending>),
+    /// Keep what networks bear: it must outlast the daemon.
+    KeepEstimates(Vec<Kept>),
     /// The time of a hold is over: whoever has it is told.
     HoldEnds(HoldId),
     /// Write how tasks were left, all in one transaction.
@@ -203,6 +219,8 @@ pub enum Wake {
     Window,
     /// A new day brings a new budget of metered bytes.
     BudgetDay,
+    /// A link that was slow was not measured for so long that it may be better by now.
+    SlowLink,
     /// The store wants tidying.
     Tidy,
     /// The store may be able to write again.
@@ -224,6 +242,7 @@ impl Wake {
             Self::ReachProbe => "reach-probe",
             Self::Window => "window",
             Self::BudgetDay => "budget-day",
+            Self::SlowLink => "slow-link",
             Self::Tidy => "tidy",
             Self::SettleAgain => "settle-again",
         }

@@ -5,7 +5,7 @@ use super::choose::Slots;
 use super::{Scheduler, Situation, blocked};
 use crate::model::{
     AnswerMode, BackendConfig, BackendName, Kind, LaneId, Moment, Network, Now, Overrides, Reason, Strategy,
-    StrategyName, WallTime, World,
+    StrategyName, World,
 };
 
 /// What an attempt of a lane would be made by.
@@ -104,8 +104,8 @@ impl Scheduler {
     /// What keeps tasks with these conditions from going, apart from their backend's health, slots and time.
     pub(super) fn hindrances(&self, strategy: &StrategyName, overrides: &Overrides, now: Now) -> Vec<Reason> {
         match &self.world {
-            Some(world) => self.hindrances_in(world, strategy, overrides, now.wall),
-            None => self.hindrances_in(&World::unknown(), strategy, overrides, now.wall),
+            Some(world) => self.hindrances_in(world, strategy, overrides, now),
+            None => self.hindrances_in(&World::unknown(), strategy, overrides, now),
         }
     }
 
@@ -115,14 +115,16 @@ impl Scheduler {
         world: &World,
         strategy: &StrategyName,
         overrides: &Overrides,
-        now: WallTime,
+        now: Now,
     ) -> Vec<Reason> {
         let mut reasons = match (self.config.strategies.get(strategy), self.backend_of(strategy)) {
             (Some(policy), Some((backend, _))) => {
                 let network = world.networks.get(backend);
-                let spent = self.budgets.spent_at(strategy, now, world);
+                let spent = self.budgets.spent_at(strategy, now.wall, world);
                 let certified = self.config.backends.get(backend).is_some_and(BackendConfig::is_certified);
-                blocked(&policy.conditions.with(overrides), Situation { network, world, now, spent, certified })
+                let slow = network.is_some_and(|network| self.is_slow(network, now.moment));
+                let situation = Situation { network, world, now: now.wall, spent, certified, slow };
+                blocked(&policy.conditions.with(overrides), situation)
             }
             (Some(_) | None, _) => vec![Reason::NoBackend],
         };

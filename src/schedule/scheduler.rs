@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::attempt::{Attempt, Claim, Fate, Kept, Route, counted};
 use super::backend::{Backend, Role};
 use super::backoff;
+use super::bandwidth::Bandwidths;
 use super::budget::Budgets;
 use super::choose::{Candidate, choose};
 use super::hold::Holds;
@@ -19,8 +20,8 @@ use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake, settle};
 use crate::model::{
-    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment, Now,
-    Owner, Reason, Settlement, StrategyName, TaskError, TaskId, WallTime, World,
+    Answer, AtChunk, AttemptId, BackendName, Claimed, Config, Cut, Failure, Kind, LaneId, LaneSummary, Moment,
+    NetworkId, Now, Owner, Reason, Settlement, StrategyName, TaskError, TaskId, WallTime, World,
 };
 
 /// Which lane goes next, and how many of it.
@@ -42,6 +43,9 @@ pub struct Scheduler {
     pub(super) holds: Holds,
     pub(super) reach: Reach,
     pub(super) budgets: Budgets,
+    pub(super) bandwidths: Bandwidths,
+    /// The network by which each backend was last reached.
+    pub(super) met: BTreeMap<BackendName, NetworkId>,
     pub(super) stopping: bool,
     /// Since when a reading of power is under way.
     pub(super) reading_power: Option<Moment>,
@@ -75,6 +79,8 @@ impl Scheduler {
             holds: Holds::default(),
             reach: Reach::default(),
             budgets: Budgets::default(),
+            bandwidths: Bandwidths::default(),
+            met: BTreeMap::new(),
             stopping: false,
             reading_power: None,
             sleep_since: None,
@@ -103,6 +109,8 @@ impl Scheduler {
             Input::Probed { look, finding } => self.probed(look, finding, now),
             Input::Sent { strategy, backend, bytes } => self.sent(strategy, &backend, bytes, now),
             Input::Spent(spent) => self.budgets.restore(spent),
+            Input::Sample { backend, sample } => self.sampled(&backend, &sample, now),
+            Input::Estimates(kept) => self.bandwidths.restore(kept, now),
             Input::Unsettled(settlements) => self.unsettled.keep(settlements, now),
             Input::Withdrawn(task) => self.withdrawn(task),
             Input::Control(control) => self.decided(control, now),
@@ -185,6 +193,7 @@ impl Scheduler {
             }
         }
         self.reach.follow(&world, now);
+        self.meet(&world);
         self.look_at_sleep(&world, now);
         self.world = Some(world);
         self.see_reach();
@@ -201,13 +210,17 @@ impl Scheduler {
             Control::Hold(id, hold) => self.holds.begin(id, hold, now.wall),
             Control::LetGo(id) => self.holds.end(id),
             Control::SyncNow(strategy) => self.ask_again(strategy.as_ref(), now),
-            Control::Stop => self.stopping = true,
+            Control::Stop => {
+                self.stopping = true;
+                self.keep_estimates();
+            }
         }
     }
 
     /// Somebody wants it now: a backend that is thought to be ill is asked now.
     fn ask_again(&mut self, strategy: Option<&StrategyName>, now: Now) {
         self.want_reach_of(strategy, now);
+        self.bandwidths.doubt(now.moment);
         let meant = self.config.strategies.values().filter(|policy| strategy.is_none_or(|name| *name == policy.name));
         for name in meant.filter_map(|policy| policy.backend.as_ref()) {
             if let Some(backend) = self.backends.get_mut(name) {
@@ -304,6 +317,7 @@ impl Scheduler {
             strategy: started.strategy.name.clone(),
             backend: started.backend.clone(),
             tasks,
+            upload: self.upload_to(&started.backend, now),
         });
         self.attempts.insert(claim.attempt, started);
     }
@@ -351,6 +365,7 @@ impl Scheduler {
             .map(|((task, decision), (_, attempts))| (task, self.settlement(decision, *attempts, &attempt, now)))
             .collect();
         self.effects.extend(self.budgets.unkept().map(Effect::KeepSpent));
+        self.keep_estimates();
         self.effects.push_back(Effect::Settle(settled));
     }
 

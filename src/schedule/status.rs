@@ -52,6 +52,7 @@ impl Scheduler {
             transfers: u32::try_from(self.attempts.len()).unwrap_or(u32::MAX),
             running: BTreeMap::new(),
             network: first_backend.and_then(|name| self.network_of(name)).cloned().unwrap_or_else(Network::none),
+            bandwidth: self.bandwidths.shown(first_backend.and_then(|name| self.network_of(name)?.identity()).as_ref()),
             power: self.world.as_ref().map_or_else(Power::mains, |world| world.power.clone()),
             strategies,
         }

@@ -30,6 +30,7 @@ fn judge(config: &ProbeConfig, came: Result<Glance, SendError>) -> Finding {
         Err(SendError::Untrusted(words)) => (Connectivity::Portal, words),
         Err(
             SendError::Unreachable(words)
+            | SendError::Broken(words)
             | SendError::ProxyAuth(words)
             | SendError::Redirect(words)
             | SendError::Coding(words)

@@ -171,7 +171,9 @@ impl<C: Core, W: Witness> Device<C, W> {
                 self.sleep = Sleep::Awake;
                 self.tell_world();
             }
-            Reason::Budget
+            // Nothing is measured on simulated links.
+            Reason::SlowLink
+            | Reason::Budget
             | Reason::Window
             | Reason::Clock
             | Reason::Backoff

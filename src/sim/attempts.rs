@@ -26,14 +26,14 @@ impl<C: Core, W: Witness> Device<C, W> {
                 let tasks = self.claim(lane, limit);
                 self.core.handle(Input::Claimed { attempt, tasks }, self.now);
             }
-            Effect::Start { attempt, strategy, backend, tasks } => {
+            Effect::Start { attempt, strategy, backend, tasks, upload: _ } => {
                 self.witness.see(&Seen::Started { attempt, strategy: &strategy, tasks: &tasks }, self.now);
                 self.start(attempt, (strategy, backend), tasks);
             }
             Effect::Abort { attempt, cut } => self.on(attempt, |flight| flight.cut(cut)),
             Effect::AtChunk { attempt, then } => self.on(attempt, |flight| flight.at_chunk = then),
             // A request that stood still goes on by itself when its link is back.
-            Effect::LinkBack { .. } | Effect::Announce | Effect::KeepSpent(_) => {}
+            Effect::LinkBack { .. } | Effect::Announce | Effect::KeepSpent(_) | Effect::KeepEstimates(_) => {}
             Effect::Probe { look, .. } => self.look_around(look),
             Effect::ReadPower => {
                 let world = self.world();

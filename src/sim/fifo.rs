@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::core::Core;
 use crate::model::{
     Answer, Assume, AttemptId, Block, Claimed, Config, Failure, ItemOutcome, LaneId, LaneSummary, LinkType, Moment,
-    NetworkNeed, Now, Settlement, Strategy, StrategyName, Task, TaskError, TaskId, TaskResult,
+    NetworkNeed, Now, Settlement, Strategy, StrategyName, Task, TaskError, TaskId, TaskResult, Upload,
 };
 use crate::schedule::{Effect, Input, Wake};
 
@@ -80,7 +80,7 @@ impl Fifo {
         let Some(strategy) = self.claim.take().filter(|_| !tasks.is_empty()) else { return };
         let Some(backend) = self.strategy(&strategy).and_then(|strategy| strategy.backend.clone()) else { return };
         self.running.insert(attempt, (strategy.clone(), tasks.clone()));
-        self.effects.push_back(Effect::Start { attempt, strategy, backend, tasks });
+        self.effects.push_back(Effect::Start { attempt, strategy, backend, tasks, upload: Upload::default() });
     }
 
     fn finished(&mut self, attempt: AttemptId, answer: &Answer) {
@@ -132,6 +132,8 @@ impl Core for Fifo {
             | Input::Unsettled(_)
             | Input::Withdrawn(_)
             | Input::Control(_)
+            | Input::Sample { .. }
+            | Input::Estimates(_)
             | Input::Woken => {}
         }
     }

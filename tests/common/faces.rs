@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ferryd::bus::{Bus, BusAddress, Command, Ports};
 use ferryd::model::{
-    Access, BatteryFloor, Block, Conditions, Config, Counts, Device, Kind, Limits, ManagerState, Moment, Network,
-    NetworkConfig, NetworkNeed, Now, Pause, Power, Quotas, Reason, Status, StoreConfig, StoreNews, Strategy,
+    Access, Bandwidth, BatteryFloor, Block, Conditions, Config, Counts, Device, Kind, Limits, ManagerState, Moment,
+    Network, NetworkConfig, NetworkNeed, Now, Pause, Power, Quotas, Reason, Status, StoreConfig, StoreNews, Strategy,
     StrategyName, StrategyStatus, TaskNews, WallTime, Window,
 };
 use ferryd::store::{Options, Store};
@@ -215,6 +215,10 @@ fn obey(command: Command, status: &watch::Sender<Arc<Status>>, taken: &Mutex<Vec
             let _ = reply.send(Ok(std::io::pipe().expect("a pipe").1.into()));
             format!("hold {}", wanted.reason)
         }
+        Command::Measure { reply } => {
+            let _ = reply.send(Ok(()));
+            "measure".into()
+        }
         Command::ReadRadios { reply } => {
             if status.borrow().network.ssid == SILENT {
                 std::mem::forget(reply);
@@ -272,6 +276,7 @@ pub(crate) fn strategy(name: &str, kind: Kind, priority: u32) -> (StrategyName, 
         charging: false,
         min_battery: BatteryFloor::default(),
         heed_power_save: false,
+        heed_slow_link: false,
         window: Window::default(),
         metered_budget: None,
     };
@@ -312,6 +317,7 @@ fn status(config: &Config) -> Status {
         transfers: 0,
         running: BTreeMap::new(),
         network: Network::none(),
+        bandwidth: Bandwidth::unknown(),
         power: Power::mains(),
         strategies: config.strategies.iter().map(strategy).collect(),
     }

@@ -123,6 +123,16 @@ impl Netns {
         succeeded(child, lines);
     }
 
+    /// Shapes what leaves by an interface to a rate (`200kbit`) from now on (tc-tbf(8)): what is beyond it waits for at most half a
+    /// second. Panics if that fails.
+    pub(crate) fn shape(&self, interface: &str, rate: &str) {
+        let arguments = format!("qdisc replace dev {interface} root tbf rate {rate} burst 16kb latency 500ms");
+        let mut tc = Command::new("tc");
+        tc.args(arguments.split_whitespace()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = self.spawn(&mut tc).expect("tc (package iproute2)");
+        succeeded(child, &arguments);
+    }
+
     /// Sets a sysctl of this namespace (`net/ipv6/conf/all/disable_ipv6`).
     pub(crate) fn sysctl(&self, key: &str, value: &str) {
         self.inside(|| fs::write(format!("/proc/sys/{key}"), value)).expect("setting a sysctl");
@@ -134,9 +144,9 @@ impl Netns {
     }
 }
 
-fn succeeded(ip: Child, arguments: &str) {
-    let output = ip.wait_with_output().expect("ip's end");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
+fn succeeded(program: Child, arguments: &str) {
+    let output = program.wait_with_output().expect("its end");
+    assert!(output.status.success(), "{arguments}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[expect(deprecated, reason = "its successor is `unsafe` because of other flags than this one")]

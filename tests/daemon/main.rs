@@ -1,6 +1,7 @@
 //! The built `ferryd` from start to end: a private bus, real sockets and links, the embedded server as the judge.
 
 mod all_output;
+mod bandwidth;
 #[path = "../common/bus.rs"]
 mod bus;
 mod conditions;

@@ -39,6 +39,7 @@ pub(crate) fn config(url: &str) -> BackendConfig {
         read_timeout: PATIENCE,
         request_timeout: PATIENCE,
         chunk: 1 << 22,
+        measure_url: None,
     }
 }
 
@@ -71,7 +72,13 @@ pub(crate) fn tasks(count: usize) -> Vec<Claimed> {
 
 pub(crate) async fn attempt(backend: &Backend, tasks: &[Claimed]) -> Answer {
     let strategy = StrategyName::new("metadata").unwrap();
-    let request = Request { device: "kiosk-7", strategy: &strategy, tasks, spool: Path::new("") };
+    let request = Request {
+        device: "kiosk-7",
+        strategy: &strategy,
+        tasks,
+        spool: Path::new(""),
+        upload: ferryd::model::Upload::default(),
+    };
     let (_, cue) = watch::channel(Cue::GO);
     backend.attempt(request, Hands { keep: &Forgetful, report: &|_| {}, cue, meter: None }).await
 }

@@ -44,6 +44,7 @@ pub(crate) fn config(url: &str) -> BackendConfig {
         read_timeout: PATIENCE,
         request_timeout: PATIENCE,
         chunk: CHUNK,
+        measure_url: None,
     }
 }
 
@@ -88,7 +89,10 @@ impl Upload {
     pub(crate) async fn attempt(&self) -> Answer {
         let strategy = StrategyName::new("photos").unwrap();
         let tasks = [Claimed { note: self.note(), ..self.task.clone() }];
-        let request = Request { device: "kiosk-7", strategy: &strategy, tasks: &tasks, spool: self.spool.path() };
+        // Chunks as large as config lets them be.
+        let upload = ferryd::model::Upload { chunk: u64::MAX, ..Default::default() };
+        let spool = self.spool.path();
+        let request = Request { device: "kiosk-7", strategy: &strategy, tasks: &tasks, spool, upload };
         let report = |transfer| self.reports.lock().unwrap().push(transfer);
         let hands = Hands { keep: self, report: &report, cue: self.cue.subscribe(), meter: None };
         tokio::time::timeout(PATIENCE, self.backend.attempt(request, hands)).await.expect("an attempt ends")

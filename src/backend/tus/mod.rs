@@ -14,6 +14,7 @@ use tokio::sync::OnceCell;
 
 use self::offers::Offers;
 use self::session::Session;
+use super::measure::{self, BYTES};
 use super::{Hands, Request};
 use crate::http::{Addresses, Client, ClientError};
 use crate::model::{Answer, BackendConfig, Claimed, ItemOutcome, ItemResult, Payload};
@@ -22,6 +23,7 @@ use crate::model::{Answer, BackendConfig, Claimed, ItemOutcome, ItemResult, Payl
 #[derive(Debug)]
 pub(super) struct TusBackend {
     client: Client,
+    /// Bytes of a file in one request, at most.
     chunk: u64,
     /// Asked for once.
     offers: OnceCell<Offers>,
@@ -60,6 +62,18 @@ impl TusBackend {
         }
     }
 
+    /// Begins an upload, sends all of it and ends it.
+    pub(super) async fn measure(&self) -> Result<(), String> {
+        let place = protocol::create_for(&self.client, BYTES as u64, "measurement").await;
+        let (place, _) = place.map_err(|answer| words(&answer))?;
+        let sent = protocol::send_whole(&self.client, &place, measure::bytes()).await;
+        if let answer @ (Answer::Status { .. } | Answer::Foreign { .. }) = protocol::delete(&self.client, &place).await
+        {
+            tracing::info!("what was uploaded to measure stays until it expires: {}", words(&answer));
+        }
+        sent.map_err(|answer| words(&answer))
+    }
+
     /// The place of a URL that was kept; none takes back an earlier one.
     fn place_of(&self, url: &str) -> Option<crate::http::Place> {
         let refused =
@@ -71,6 +85,20 @@ impl TusBackend {
     async fn offers(&self) -> Offers {
         let ask = || async { protocol::options(&self.client).await.ok_or(()) };
         self.offers.get_or_try_init(ask).await.copied().unwrap_or(Offers::NOTHING)
+    }
+}
+
+/// An answer that is none to be had, as the end of a sentence.
+fn words(answer: &Answer) -> String {
+    match answer {
+        Answer::Status { code, words, .. } if words.is_empty() => format!("status {code}"),
+        Answer::Status { code, words, .. } => format!("status {code}: {words}"),
+        Answer::Foreign { words }
+        | Answer::Unreachable { words }
+        | Answer::Untrusted { words }
+        | Answer::NoCredential { words } => words.clone(),
+        Answer::Advanced(end) => self::words(end),
+        Answer::Results(_) | Answer::Cut(_) => String::new(),
     }
 }
 

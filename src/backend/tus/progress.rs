@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::model::Transfer;
+use crate::model::{Transfer, Upload};
 
 /// The time between two reports.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -23,8 +23,8 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(report: &'a (dyn Fn(Transfer) + Send + Sync), total: u64) -> Self {
-        let transfer = Transfer { total, ..Transfer::default() };
+    pub(super) fn new(report: &'a (dyn Fn(Transfer) + Send + Sync), total: u64, upload: Upload) -> Self {
+        let transfer = Transfer { total, upload: Some(upload.strategy), ..Transfer::default() };
         Self { report, began: Instant::now(), transfer, first: None, told: None, news: true }
     }
 

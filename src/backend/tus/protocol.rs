@@ -47,9 +47,14 @@ pub(super) async fn create(
     task: &Claimed,
     file: &FileInfo,
 ) -> Result<(Place, u16), Answer> {
+    create_for(client, file.size, &metadata(request, task, file)).await
+}
+
+/// The same for so many bytes with this metadata.
+pub(super) async fn create_for(client: &Client, size: u64, metadata: &str) -> Result<(Place, u16), Answer> {
     let mut headers = headers();
-    headers.insert(UPLOAD_LENGTH, file.size.into());
-    headers.insert(UPLOAD_METADATA, value(metadata(request, task, file))?);
+    headers.insert(UPLOAD_LENGTH, size.into());
+    headers.insert(UPLOAD_METADATA, value(metadata.to_owned())?);
     let call = Call { method: Method::POST, headers, body: Vec::new() };
     let reply = client.send(call).await.map_err(unanswered)?;
     expect(&reply, &[201])?;
@@ -99,6 +104,16 @@ pub(super) async fn send(
         .await
         .map_err(|error| Trouble { answer: unanswered(error), again: true })?;
     taken(&reply, end).map_err(|answer| Trouble { answer, again: may_come_again(reply.status) })
+}
+
+/// `PATCH`: sends all of an upload at once.
+pub(super) async fn send_whole(client: &Client, place: &Place, body: Vec<u8>) -> Result<(), Answer> {
+    let mut headers = headers();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/offset+octet-stream"));
+    headers.insert(UPLOAD_OFFSET, 0.into());
+    let end = body.len() as u64;
+    let reply = client.send_to(place, Call { method: Method::PATCH, headers, body }).await.map_err(unanswered)?;
+    taken(&reply, end).map(drop)
 }
 
 /// `DELETE`: ends an upload.

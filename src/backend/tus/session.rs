@@ -6,6 +6,9 @@ use std::io;
 use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::super::{Hands, Keep, Request};
 use super::TusBackend;
@@ -15,6 +18,7 @@ use super::progress::Progress;
 use super::protocol::{self, Found, Trouble};
 use crate::http::{Client, Place};
 use crate::model::{Answer, Claimed, FileInfo, ItemOutcome, ItemResult, TaskResult, Uploaded};
+use crate::schedule::quality::{CHUNKS, next_chunk};
 
 /// How many chunks in a row may bring the server no byte further.
 const FRUITLESS: u32 = 2;
@@ -34,6 +38,8 @@ pub(super) struct Session<'a> {
     keep: &'a dyn Keep,
     link: Link,
     progress: Progress<'a>,
+    /// Bytes of the next chunk.
+    chunk: u64,
     /// Whether an upload was lost to it and begun anew.
     renewed: bool,
 }
@@ -68,7 +74,8 @@ impl std::fmt::Display for Note<'_> {
 
 /// How the sending of a chunk ended.
 enum Sent {
-    Taken(u16),
+    /// The status that said so, and how long it took.
+    Taken(u16, Duration),
     Troubled(Trouble),
     /// The link came back meanwhile.
     LinkReturned,
@@ -85,7 +92,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         let Hands { keep, report, cue, meter } = hands;
         let client = tus.client.metered(meter);
-        let progress = Progress::new(report, info.size);
+        let progress = Progress::new(report, info.size, request.upload);
         Self {
             tus,
             client,
@@ -96,6 +103,7 @@ impl<'a> Session<'a> {
             keep,
             link: Link::new(cue),
             progress,
+            chunk: request.upload.chunk.min(tus.chunk),
             renewed: false,
         }
     }
@@ -116,16 +124,19 @@ impl<'a> Session<'a> {
         while now.offset < self.info.size {
             self.clear().await?;
             let trouble = match self.send(&now).await {
-                Sent::Taken(status) => {
-                    now.offset += self.chunk_at(now.offset).size;
-                    now.status = status;
+                Sent::Taken(status, took) => {
+                    let size = self.chunk_at(now.offset).size;
+                    (now.offset, now.status) = (now.offset + size, status);
                     self.progress.confirmed(now.offset);
+                    self.chunk = next_chunk(size, took).min(self.tus.chunk);
                     fruitless = 0;
                     continue;
                 }
                 Sent::Troubled(trouble) => Some(trouble),
                 Sent::LinkReturned => None,
             };
+            // Less is lost if the next one breaks too.
+            self.chunk = (self.chunk / 2).max(*CHUNKS.start()).min(self.tus.chunk);
             self.clear().await?;
             let before = now.offset;
             now = self.look(now).await?;
@@ -220,16 +231,20 @@ impl<'a> Session<'a> {
     async fn send(&mut self, now: &Standing) -> Sent {
         let chunk = self.chunk_at(now.offset);
         self.progress.begins(chunk.size);
+        let began = Instant::now();
         let (link, progress) = (&mut self.link, &mut self.progress);
         let mut sending = pin!(send(self.tus, &self.client, &now.place, chunk));
         loop {
             tokio::select! {
                 biased;
                 () = link.returned() => {
+                    self.client.link_broke();
                     self.client.forget_connections();
                     return Sent::LinkReturned;
                 }
-                end = &mut sending => return end.map_or_else(Sent::Troubled, Sent::Taken),
+                end = &mut sending => {
+                    return end.map_or_else(Sent::Troubled, |status| Sent::Taken(status, began.elapsed()));
+                }
                 () = progress.tell() => {}
             }
         }
@@ -247,7 +262,7 @@ impl<'a> Session<'a> {
     }
 
     fn chunk_at(&self, offset: u64) -> Chunk {
-        Chunk { file: Arc::clone(&self.file), offset, size: self.tus.chunk.min(self.info.size - offset) }
+        Chunk { file: Arc::clone(&self.file), offset, size: self.chunk.min(self.info.size - offset) }
     }
 }
 

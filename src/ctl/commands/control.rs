@@ -1,10 +1,11 @@
-//! `pause`, `resume`, `reload`, `sync`.
+//! `pause`, `resume`, `reload`, `sync`, `measure`.
 
 use crate::ctl::arguments::Sync;
 use crate::ctl::client::{Client, NAME, Options, ROOT};
 use crate::ctl::exit::{Exit, Failure};
 use crate::ctl::render::Printer;
 use crate::ctl::time::When;
+use crate::ctl::views::BandwidthView;
 
 pub(super) async fn pause(
     client: &mut Client,
@@ -22,6 +23,12 @@ pub(super) async fn resume(client: &mut Client, strategy: Option<String>) -> Res
 
 pub(super) async fn reload(client: &mut Client) -> Result<(), Failure> {
     client.call("Manager", "Reload", &()).await.map(drop)
+}
+
+pub(super) async fn measure(client: &mut Client, printer: &mut Printer<'_>) -> Result<(), Failure> {
+    client.call("Bandwidth", "Measure", &Options::new()).await?;
+    let properties = client.properties(ROOT, &format!("{NAME}.Bandwidth")).await?;
+    printer.bandwidth(&BandwidthView::of(&properties))
 }
 
 pub(super) async fn sync(client: &mut Client, asked: &Sync) -> Result<(), Failure> {

@@ -47,6 +47,7 @@ pub(super) async fn perform(command: Command, client: &mut Client, printer: &mut
         Command::Hold(hold) => Err(hold::hold(client, &hold).await),
         Command::Watch { all } => watch::watch(client, printer, all).await,
         Command::Reload => control::reload(client).await,
+        Command::Measure => control::measure(client, printer).await,
         // It looks for the daemon itself.
         Command::Doctor(_) => Ok(()),
         #[cfg(feature = "tools")]

@@ -178,7 +178,7 @@ mod tests {
     fn here(version: &str) -> Presence {
         let manager = Dictionary::of(serde_json::json!({"Version": version}));
         let none = Dictionary::default();
-        Presence::Here(Box::new(StatusView::of(&manager, &none, &none, &none)))
+        Presence::Here(Box::new(StatusView::of(&manager, &none, &none, &none, &none)))
     }
 
     #[test]

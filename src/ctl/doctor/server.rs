@@ -153,7 +153,7 @@ impl Server {
                 format!("{key}: {origin} refuses connections"),
                 format!("start the server there, or correct the port in {key}.url"),
             ),
-            SendError::Unreachable(_) | SendError::NoCredential(_) => self.unreachable(words),
+            SendError::Unreachable(_) | SendError::Broken(_) | SendError::NoCredential(_) => self.unreachable(words),
         }
     }
 

@@ -30,6 +30,12 @@ pub(super) fn because(reason: Reason, detail: &Map<String, Value>) -> String {
             (_, None) => "the battery is low".to_owned(),
         },
         Reason::PowerSave => format!("the device saves power{}", at(says("battery_percent"))),
+        Reason::SlowLink => match (says("upload_speed"), says("reliability")) {
+            (Some(speed), Some(share)) => {
+                format!("{link} takes {speed} Mbit/s up, with a reliability of {share}: too little for files")
+            }
+            (_, _) => format!("{link} is too slow for files, or loses too much"),
+        },
         Reason::Budget => match (says("used"), says("limit")) {
             (Some(used), Some(limit)) => {
                 format!("{} of {} a day were sent over metered links", bytes(&used), bytes(&limit))

@@ -25,11 +25,12 @@ pub(super) use bars::Bars;
 pub(super) use palette::Palette;
 
 use super::exit::{Exit, Failure};
+use super::views::{
+    BandwidthView, CheckView, CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView,
+    WatchView,
+};
 #[cfg(feature = "tools")]
 use super::views::{BendView, SimulationView};
-use super::views::{
-    CheckView, CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView,
-};
 use crate::model::WallTime;
 
 /// For whom to write.
@@ -177,6 +178,11 @@ impl<'a> Printer<'a> {
 
     pub(super) fn watch(&mut self, view: &WatchView) -> Result<(), Failure> {
         let text = |printer: &Self| watch::text(view, printer.palette);
+        self.write(view, text)
+    }
+
+    pub(super) fn bandwidth(&mut self, view: &BandwidthView) -> Result<(), Failure> {
+        let text = |_: &Self| status::bandwidth(view).unwrap_or_else(|| "nothing was measured".to_owned()) + "\n";
         self.write(view, text)
     }
 

@@ -5,7 +5,7 @@ use super::palette::{Ink, Palette};
 use super::table::{Cell, table};
 use super::{clean, size};
 use crate::ctl::time::relative;
-use crate::ctl::views::{NetworkView, PowerView, StatusView, StrategyView};
+use crate::ctl::views::{BandwidthView, NetworkView, PowerView, StatusView, StrategyView};
 use crate::model::{Connectivity, Metered, WallTime};
 
 pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String {
@@ -20,6 +20,9 @@ pub(super) fn text(view: &StatusView, now: WallTime, palette: Palette) -> String
         line("internet", internet(&view.network.connectivity).to_owned());
     }
     line("power", power(&view.power));
+    if let Some(bandwidth) = bandwidth(&view.bandwidth) {
+        line("bandwidth", bandwidth);
+    }
     for (name, used, limit) in view.strategies.iter().filter_map(budget) {
         line("budget", format!("{}: {} of {} today over metered links", clean(name), size(used), size(limit)));
     }
@@ -76,6 +79,16 @@ pub(super) fn power(power: &PowerView) -> String {
         (false, _, None) => "unknown".to_owned(),
     };
     fed + if power.power_save { ", saving power" } else { "" }
+}
+
+/// `4.5 Mbit/s up, 20 ms, reliability 0.98: balanced`; `None` if nothing was measured.
+pub(super) fn bandwidth(bandwidth: &BandwidthView) -> Option<String> {
+    let up = bandwidth.upload_speed.map(|speed| format!("{speed} Mbit/s up"));
+    let down = bandwidth.download_speed.map(|speed| format!("{speed} Mbit/s down"));
+    let latency = bandwidth.latency.map(|latency| format!("{latency} ms"));
+    let reliability = bandwidth.reliability.map(|share| format!("reliability {share}"));
+    let known: Vec<String> = [up, down, latency, reliability].into_iter().flatten().collect();
+    (!known.is_empty()).then(|| format!("{}: {}", known.join(", "), clean(&bandwidth.upload_strategy)))
 }
 
 fn budget(strategy: &StrategyView) -> Option<(&str, u64, u64)> {

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::*;
+use crate::ctl::views::{BandwidthView, NetworkView, PowerView, Verdict};
 #[cfg(feature = "tools")]
 use crate::ctl::views::{BentView, FateView, QueueView};
-use crate::ctl::views::{NetworkView, PowerView, Verdict};
 use crate::ctl::wire::Dictionary;
 
 const NOW: u64 = 1_777_636_800_000_000; // 2026-05-01T12:00:00Z
@@ -63,7 +63,9 @@ fn status() -> StatusView {
     let power = json!({"ExternalPower": false, "Charging": false, "BatteryPresent": true, "BatteryPercent": 34.4,
         "PowerSave": true});
     let [manager, network, power, objects] = [manager, network, power, objects].map(Dictionary::of);
-    StatusView::of(&manager, &network, &power, &objects)
+    let bandwidth = json!({"UploadSpeed": 4.52, "DownloadSpeed": 0.0, "Latency": 21.3, "Reliability": 0.987,
+        "UploadStrategy": "balanced", "MeasuredAt": ago(30)});
+    StatusView::of(&manager, &network, &power, &Dictionary::of(bandwidth), &objects)
 }
 
 fn explanation() -> ExplainView {
@@ -82,6 +84,11 @@ fn unfit() -> CheckView {
 }
 
 /// A view of every shape as JSON, to be found in the reference.
+fn bandwidth() -> WatchView {
+    let bandwidth = BandwidthView { measured: Some(NOW), ..status().bandwidth };
+    WatchView::Bandwidth { at: NOW, speeds: vec![2.1, 4.52], bandwidth }
+}
+
 pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
     let detail =
         json!({"from": "running", "at": NOW, "attempts": 1, "error": ""}).as_object().cloned().unwrap_or_default();
@@ -140,6 +147,8 @@ pub(in crate::ctl) fn samples() -> Vec<(&'static str, Value)> {
                 properties,
             }),
         ),
+        ("bandwidth", watched(bandwidth())),
+        ("measure", document(printed(Form::Json, |printer| printer.bandwidth(&status().bandwidth)))),
         ("lagged", watched(WatchView::Lagged { at: NOW, count: 300 })),
     ]
 }
@@ -284,6 +293,7 @@ fn the_status_reads_calmly() {
 ferryd 0.1.0: waiting, offline
   network    no route
   power      on battery at 34 %, saving power
+  bandwidth  4.52 Mbit/s up, 21.3 ms, reliability 0.987: balanced
   budget     photo: 1.0 MB of 104.8 MB today over metered links
   next wake  task-due in 3 s
 
@@ -412,6 +422,9 @@ fn watching_writes_a_line_for_each_change() {
     let properties = json!({"Blocked": [], "Pending": 38, "State": "waiting"}).as_object().cloned().unwrap();
     let changed = WatchView::Changed { at, object: "photo".into(), interface: "Strategy".into(), properties };
     assert_eq!(line(changed), "2026-05-01T12:00:00Z  photo: blocked none, pending 38, state waiting\n");
+    let said = "▄█ 4.52 Mbit/s up, 21.3 ms, reliability 0.987: balanced";
+    assert_eq!(line(bandwidth()), format!("2026-05-01T12:00:00Z  bandwidth: {said}\n"));
+    assert_eq!(super::watch::sparkline(&[0.0, 1.0, 7.0]), "▁▂█");
     assert_eq!(line(WatchView::Lagged { at, count: 3 }), "2026-05-01T12:00:00Z  lagged: 3 signals were dropped\n");
     let gone = line(WatchView::Daemon { at, present: false });
     assert_eq!(gone, "2026-05-01T12:00:00Z  ferryd is gone; waiting for it\n");

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::palette::{Ink, Palette};
-use super::{clean, size};
+use super::{clean, size, status};
 use crate::ctl::time::rfc3339;
 use crate::ctl::views::WatchView;
 use crate::model::WallTime;
@@ -17,6 +17,10 @@ pub(super) fn text(view: &WatchView, palette: Palette) -> String {
         WatchView::Progress { at, id, done, total, rate, .. } => {
             (at, format!("{}  {} of {} at {}/s", clean(id), size(*done), size(*total), size(*rate)))
         }
+        WatchView::Bandwidth { at, speeds, bandwidth } => {
+            let said = status::bandwidth(bandwidth).unwrap_or_else(|| "unknown".to_owned());
+            (at, format!("{}: {} {said}", palette.paint(Ink::Head, "bandwidth"), sparkline(speeds)))
+        }
         WatchView::Changed { at, object, interface, properties } => {
             let name = if interface == "Strategy" { object } else { interface };
             (at, format!("{}: {}", palette.paint(Ink::Head, &clean(&name.to_lowercase())), changes(properties)))
@@ -28,6 +32,14 @@ pub(super) fn text(view: &WatchView, palette: Palette) -> String {
         WatchView::Daemon { at, present: false } => (at, palette.paint(Ink::Bad, "ferryd is gone; waiting for it")),
     };
     format!("{}  {words}\n", rfc3339(WallTime::from_micros(*at)))
+}
+
+/// A bar for each value, from none to the greatest.
+pub(super) fn sparkline(values: &[f64]) -> String {
+    const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let greatest = values.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+    let bar = |value: &f64| BARS[((value / greatest * 7.0).round() as usize).min(7)];
+    values.iter().map(bar).collect()
 }
 
 fn error(detail: &Map<String, Value>) -> String {

@@ -13,4 +13,5 @@ mod rig;
 mod rules;
 mod shown;
 mod sleep;
+mod slow;
 mod twins;

@@ -167,7 +167,7 @@ impl Race {
                 self.claimed += 1;
                 self.work.push(Work::Claim { attempt, lane, limit });
             }
-            Effect::Start { attempt, strategy, backend: to, tasks } => {
+            Effect::Start { attempt, strategy, backend: to, tasks, upload: _ } => {
                 self.seen.starts += 1;
                 self.assert_may_start(&strategy, &to, &tasks);
                 let ids = tasks.iter().map(|task| task.id).collect();
@@ -190,6 +190,7 @@ impl Race {
             Effect::ReadPower
             | Effect::Probe { .. }
             | Effect::KeepSpent(_)
+            | Effect::KeepEstimates(_)
             | Effect::HoldEnds(_)
             | Effect::Tidy
             | Effect::Announce => {}
@@ -199,7 +200,7 @@ impl Race {
     fn assert_may_start(&self, name: &StrategyName, to: &crate::model::BackendName, tasks: &[Claimed]) {
         let conditions = &self.core.config.strategies[name].conditions;
         let (network, world, now) = (self.world.networks.get(to), &self.world, self.now.wall);
-        let situation = Situation { network, world, now, spent: 0, certified: true };
+        let situation = Situation { network, world, now, spent: 0, certified: true, slow: false };
         assert_eq!(blocked(conditions, situation), [], "{name} starts while blocked");
         assert!(!self.paused, "{name} starts while paused");
         assert!(!tasks.is_empty() && tasks.iter().all(|task| self.held.contains(&task.id)));

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::model::{
     Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
-    Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary,
-    Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
-    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
+    Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kept, Kind, LaneId,
+    LaneSummary, Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas,
+    Settlement, StoreConfig, Strategy, StrategyName, TaskId, TaskResult, Upload, WallTime, Window, World,
 };
 use crate::schedule::{Effect, Input, Scheduler, Spending};
 
@@ -57,6 +57,7 @@ pub(super) fn config() -> Config {
             charging: false,
             min_battery: BatteryFloor::default(),
             heed_power_save: priority > 1,
+            heed_slow_link: kind == Kind::File,
             window: Window::default(),
             metered_budget: None,
         },
@@ -103,6 +104,7 @@ pub(super) fn backend_config(answer: AnswerMode) -> BackendConfig {
         read_timeout: 30 * SECOND,
         request_timeout: 60 * SECOND,
         chunk: 1 << 22,
+        measure_url: None,
     }
 }
 
@@ -298,6 +300,8 @@ impl MemoryStore {
 #[derive(Debug, Default)]
 pub(super) struct Log {
     pub(super) started: Vec<(AttemptId, StrategyName, Vec<TaskId>)>,
+    /// How those of `started` go.
+    pub(super) uploads: Vec<Upload>,
     /// The backends of `started`.
     pub(super) sent_to: Vec<BackendName>,
     pub(super) at_chunk: Vec<(AttemptId, AtChunk)>,
@@ -310,6 +314,7 @@ pub(super) struct Log {
     /// Looks by their numbers, each with the interface by way of which it goes.
     pub(super) looks: Vec<(u64, String)>,
     pub(super) kept: Vec<BTreeMap<StrategyName, Spending>>,
+    pub(super) estimates: Vec<Vec<Kept>>,
     pub(super) tidied: usize,
     pub(super) announced: usize,
 }
@@ -360,7 +365,8 @@ impl Rig {
                 self.tell();
                 self.core.handle(Input::Claimed { attempt, tasks }, self.now);
             }
-            Effect::Start { attempt, strategy, backend, tasks } => {
+            Effect::Start { attempt, strategy, backend, tasks, upload } => {
+                self.log.uploads.push(upload);
                 self.log.sent_to.push(backend);
                 let ids: Vec<TaskId> = tasks.iter().map(|task| task.id).collect();
                 self.running.insert(attempt, ids.clone());
@@ -381,6 +387,7 @@ impl Rig {
             }
             Effect::Probe { look, interface } => self.log.looks.push((look, interface)),
             Effect::KeepSpent(spent) => self.log.kept.push(spent),
+            Effect::KeepEstimates(kept) => self.log.estimates.push(kept),
             Effect::HoldEnds(id) => self.log.let_go.push(id),
             Effect::Tidy => self.log.tidied += 1,
             Effect::Announce => self.log.announced += 1,

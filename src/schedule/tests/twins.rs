@@ -264,6 +264,7 @@ impl Twins {
         let something_started = self.rig.log.started.len() > before;
         match wake {
             Wake::Window | Wake::BudgetDay => unreachable!("no strategy here has either"),
+            Wake::SlowLink => unreachable!("nothing is measured here"),
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
             // Links settle before the scheduler hears of them.
             Wake::LinkSettles => unreachable!("it is not the scheduler's"),

@@ -11,19 +11,21 @@ const DEEPEST: usize = 8;
 
 /// The network as seen by traffic to these addresses.
 pub(super) fn network(targets: &[IpAddr], tables: &Tables, rules: &[InterfaceRule], facts: &Facts) -> Network {
-    let Some(Way { interface, source, direct }) = way(targets, tables) else {
+    let Some(Way { interface, source, gateway, direct }) = way(targets, tables) else {
         return Network::none();
     };
     let stack = stack(interface, tables);
-    let Nature { link, metered, roaming, radio } = Nature::of(&stack, rules, facts);
+    let Nature { link, metered, max_rate, roaming, radio } = Nature::of(&stack, rules, facts);
     Network {
         connected: true,
         link,
         interface: interface.name.clone(),
         carrier: stack.bottom.name.clone(),
+        gateway: gateway.map(|gateway| gateway.to_string()).unwrap_or_default(),
         direct: direct && stack.levels().all(|level| is_built_on_a_link(level, tables)),
         connectivity: Connectivity::Unknown,
         metered,
+        max_rate,
         roaming,
         ssid: radio.ssid,
         strength: radio.strength,
@@ -36,6 +38,7 @@ pub(super) fn network(targets: &[IpAddr], tables: &Tables, rules: &[InterfaceRul
 struct Way<'a> {
     interface: &'a Interface,
     source: Option<IpAddr>,
+    gateway: Option<IpAddr>,
     /// To this host itself or to a neighbour on the link.
     direct: bool,
 }
@@ -45,18 +48,18 @@ struct Way<'a> {
 fn way<'a>(targets: &[IpAddr], tables: &'a Tables) -> Option<Way<'a>> {
     let lookup = |target: &IpAddr| *tables.lookups.get(target).unwrap_or(&Lookup::NoRoute);
     if targets.iter().all(|target| lookup(target) == Lookup::NoRoute) {
-        return defaults(tables).next().map(|(interface, source)| Way { interface, source, direct: false });
+        return defaults(tables).next();
     }
     targets.iter().find_map(|target| match lookup(target) {
         Lookup::Via { interface, source, hop } => {
             let interface = tables.interfaces.get(&interface).filter(|interface| interface.up)?;
-            let direct = match hop {
-                Hop::Host => true,
-                Hop::Gateway => false,
+            let (direct, gateway) = match hop {
+                Hop::Host => (true, None),
+                Hop::Gateway(gateway) => (false, gateway),
                 // A modem's default route names no gateway either.
-                Hop::Link => addresses(interface, tables).any(|own| is_in_subnet(*target, own)),
+                Hop::Link => (addresses(interface, tables).any(|own| is_in_subnet(*target, own)), None),
             };
-            reaches(source?, *target).then_some(Way { interface, source, direct })
+            reaches(source?, *target).then_some(Way { interface, source, gateway, direct })
         }
         Lookup::Refused | Lookup::NoRoute => None,
     })
@@ -77,7 +80,7 @@ fn addresses<'a>(interface: &'a Interface, tables: &'a Tables) -> impl Iterator<
 }
 
 /// The default routes that lead somewhere, the preferred first; IPv4 before IPv6 where they are equal.
-fn defaults(tables: &Tables) -> impl Iterator<Item = (&Interface, Option<IpAddr>)> {
+fn defaults(tables: &Tables) -> impl Iterator<Item = Way<'_>> {
     let mut routes: Vec<_> = tables.defaults.iter().collect();
     routes.sort_by_key(|route| (route.metric, route.ipv6));
     // One that throws packets away hides those of its protocol that come after it.
@@ -90,7 +93,8 @@ fn defaults(tables: &Tables) -> impl Iterator<Item = (&Interface, Option<IpAddr>
             let source = route.source.or_else(|| source(interface, route.ipv6, tables));
             // Without an address IPv4 may borrow one from another interface. IPv6 has at least a link-local one at once,
             // its route too, but the address that reaches further comes later.
-            (!route.ipv6 || source.is_some()).then_some((interface, source))
+            let way = Way { interface, source, gateway: route.gateway, direct: false };
+            (!route.ipv6 || source.is_some()).then_some(way)
         })
     })
 }
@@ -137,7 +141,7 @@ fn carrier<'a>(interface: &Interface, tables: &'a Tables) -> Option<&'a Interfac
     match make(interface) {
         Make::Real(_) => None,
         Make::Carried { .. } => lower(interface, tables)
-            .or_else(|| defaults(tables).map(|(other, _)| other).find(|other| matches!(make(other), Make::Real(_)))),
+            .or_else(|| defaults(tables).map(|way| way.interface).find(|other| matches!(make(other), Make::Real(_)))),
     }
 }
 
@@ -171,7 +175,7 @@ mod tests {
     }
 
     fn default_by(index: u32, metric: u32) -> DefaultRoute {
-        DefaultRoute { ipv6: false, metric, interfaces: vec![index], source: None }
+        DefaultRoute { ipv6: false, metric, interfaces: vec![index], source: None, gateway: None }
     }
 
     /// The interfaces, each with a default route; the first is preferred.
@@ -183,7 +187,7 @@ mod tests {
     }
 
     fn rule(pattern: &str, link: Option<LinkType>, metered: Option<Metered>) -> InterfaceRule {
-        InterfaceRule { pattern: pattern.into(), ssid: None, link, metered }
+        InterfaceRule { pattern: pattern.into(), ssid: None, link, metered, max_rate: None }
     }
 
     /// Name, type and metering of what traffic to nowhere in particular meets.
@@ -261,15 +265,18 @@ mod tests {
     fn targets_are_tried_in_order_and_a_default_route_only_if_no_route_speaks_of_them() {
         let [near, far, other] = ["192.0.2.1", "198.51.100.1", "2001:db8::1"].map(|address| address.parse().unwrap());
         let mut tables = tables(vec![interface(1, "eth0", None), interface(2, "eth1", None)]);
-        let by =
-            |index| Lookup::Via { interface: index, source: Some("192.0.2.7".parse().unwrap()), hop: Hop::Gateway };
+        let by = |index| Lookup::Via {
+            interface: index,
+            source: Some("192.0.2.7".parse().unwrap()),
+            hop: Hop::Gateway(None),
+        };
         let name = |tables: &Tables| network(&[near, far, other], tables, &[], &Facts::new()).interface;
         assert_eq!(name(&tables), "eth0");
         tables.lookups = [(near, Lookup::NoRoute), (far, by(2)), (other, Lookup::NoRoute)].into();
         assert_eq!(name(&tables), "eth1");
         tables.lookups = [(near, Lookup::Refused), (far, Lookup::NoRoute), (other, Lookup::NoRoute)].into();
         assert_eq!(name(&tables), "");
-        tables.lookups.insert(far, Lookup::Via { interface: 1, source: None, hop: Hop::Gateway });
+        tables.lookups.insert(far, Lookup::Via { interface: 1, source: None, hop: Hop::Gateway(None) });
         assert_eq!(name(&tables), "", "nothing to send from");
         tables.lookups.insert(near, by(7));
         assert_eq!(name(&tables), "", "an interface that has just gone");
@@ -305,7 +312,7 @@ mod tests {
         let cable = || vec![interface(1, "eth0", None)];
         assert!(direct(cable(), near, Hop::Link));
         assert!(direct(cable(), far, Hop::Host));
-        assert!(!direct(cable(), near, Hop::Gateway));
+        assert!(!direct(cable(), near, Hop::Gateway(None)));
         assert!(!direct(cable(), far, Hop::Link), "a modem's route needs no gateway");
         assert!(!direct(vec![interface(1, "wg0", Some("wireguard"))], near, Hop::Link), "a tunnel leads anywhere");
         let vlan = Interface { lower: Some(2), ..interface(1, "eth0.7", Some("vlan")) };

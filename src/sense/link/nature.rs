@@ -25,6 +25,7 @@ impl<'a> Stack<'a> {
 pub(super) struct Nature {
     pub(super) link: LinkType,
     pub(super) metered: Metered,
+    pub(super) max_rate: Option<u64>,
     pub(super) roaming: bool,
     pub(super) radio: model::Radio,
 }
@@ -40,6 +41,7 @@ impl Nature {
         Self {
             link: types.clone().next().unwrap_or(LinkType::Other),
             metered: levels.iter().find_map(Level::metered).unwrap_or(guess),
+            max_rate: levels.iter().filter_map(|level| level.rule?.max_rate).min(),
             roaming: levels.iter().find_map(|level| level.facts?.roaming).unwrap_or(false),
             radio: levels.iter().find_map(|level| level.facts?.radio.clone()).unwrap_or_default(),
         }
@@ -159,7 +161,7 @@ mod tests {
     }
 
     fn rule(pattern: &str, ssid: Option<&str>, link: Option<LinkType>, metered: Option<Metered>) -> InterfaceRule {
-        InterfaceRule { pattern: pattern.into(), ssid: ssid.map(Into::into), link, metered }
+        InterfaceRule { pattern: pattern.into(), ssid: ssid.map(Into::into), link, metered, max_rate: None }
     }
 
     fn in_wifi(ssid: &str) -> InterfaceFacts {

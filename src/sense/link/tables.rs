@@ -57,6 +57,8 @@ pub(super) struct DefaultRoute {
     /// The interfaces it leaves by; none: it throws packets away (blackhole, unreachable, prohibit).
     pub(super) interfaces: Vec<u32>,
     pub(super) source: Option<IpAddr>,
+    /// The next hop, if there is one.
+    pub(super) gateway: Option<IpAddr>,
 }
 
 /// How the kernel would send to an address.
@@ -80,7 +82,8 @@ pub(super) enum Hop {
     Host,
     /// To whoever is at the other end of the link.
     Link,
-    Gateway,
+    /// To this router; `None`: one with an address of the other protocol.
+    Gateway(Option<IpAddr>),
 }
 
 // linux/if_link.h
@@ -178,12 +181,13 @@ impl DefaultRoute {
             return Ok(None);
         }
         let mut table = u32::from(header.table);
-        let mut route = Self { ipv6, metric: 0, interfaces: Vec::new(), source: None };
+        let mut route = Self { ipv6, metric: 0, interfaces: Vec::new(), source: None, gateway: None };
         for_each_attribute(message, 12, |attribute, value| {
             match attribute {
                 RTA_TABLE => table = parse_u32(value)?,
                 RTA_PRIORITY => route.metric = parse_u32(value)?,
                 RTA_PREFSRC => route.source = Some(parse_ip(value)?),
+                RTA_GATEWAY => route.gateway = Some(parse_ip(value)?),
                 RTA_OIF => route.interfaces.push(parse_u32(value)?),
                 RTA_MULTIPATH => route.interfaces.extend(hops(value)?),
                 _ => {}
@@ -211,8 +215,9 @@ impl Lookup {
             match attribute {
                 RTA_OIF => interface = Some(parse_u32(value)?),
                 RTA_PREFSRC => source = Some(parse_ip(value)?),
-                // RTA_VIA: a gateway of the other protocol.
-                RTA_GATEWAY | RTA_VIA => hop = Hop::Gateway,
+                RTA_GATEWAY => hop = Hop::Gateway(Some(parse_ip(value)?)),
+                // A gateway of the other protocol.
+                RTA_VIA => hop = Hop::Gateway(None),
                 _ => {}
             }
             Ok(())

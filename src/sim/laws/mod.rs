@@ -273,7 +273,9 @@ fn wakes_have_a_reason(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), S
             }
         }
         // What ends may have been all that hindered, or not; a battery may take its time, and a link need not matter.
-        Wake::PauseEnds | Wake::LinkSettles | Wake::ReadPower | Wake::Window | Wake::BudgetDay => Ok(()),
+        Wake::PauseEnds | Wake::LinkSettles | Wake::ReadPower | Wake::Window | Wake::BudgetDay | Wake::SlowLink => {
+            Ok(())
+        }
     }
 }
 

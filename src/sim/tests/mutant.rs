@@ -68,8 +68,8 @@ impl Mutant {
                 None
             }
             (Flaw::LetsChunksGo, Effect::AtChunk { .. }) => None,
-            (Flaw::StartsTwice, Effect::Start { attempt, strategy, backend, tasks }) => {
-                let start = Effect::Start { attempt, strategy, backend, tasks };
+            (Flaw::StartsTwice, Effect::Start { attempt, strategy, backend, tasks, upload }) => {
+                let start = Effect::Start { attempt, strategy, backend, tasks, upload };
                 self.again.push(as_attempt(AttemptId(attempt.0 + 1_000_000), start.clone()));
                 Some(start)
             }
@@ -84,8 +84,8 @@ impl Mutant {
 }
 
 fn as_attempt(number: AttemptId, start: Effect) -> Effect {
-    let Effect::Start { strategy, backend, tasks, .. } = start else { panic!("no start") };
-    Effect::Start { attempt: number, strategy, backend, tasks }
+    let Effect::Start { strategy, backend, tasks, upload, .. } = start else { panic!("no start") };
+    Effect::Start { attempt: number, strategy, backend, tasks, upload }
 }
 
 fn settled_by(flaw: Flaw, how: Settlement) -> Settlement {

@@ -26,7 +26,7 @@ fn endless(real: &[u8], times: usize) -> Vec<u8> {
 
 fn written(device: &Device<'_>, name: &str, bytes: &[u8]) -> PathBuf {
     let path = device.file(name);
-    fs::write(&path, bytes).unwrap();
+    fs::write(&path, bytes).expect("it works");
     path
 }
 

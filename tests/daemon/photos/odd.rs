@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::pictures::{device, keep, photo, run, send, similarity};
+use super::pictures::{device, keep, photo, run, send, similarity, text};
 use crate::device::Device;
 
 #[test]
@@ -26,7 +26,7 @@ fn other_codings_of_a_photo_are_understood() {
         let arrived = keep(&device, &upload);
         let similarity = similarity(&path, &arrived);
         assert!(similarity > 0.93, "{name}: {similarity}");
-        run("djpeg", &["-outfile", "/dev/null", arrived.to_str().unwrap()]);
+        run("djpeg", &["-outfile", "/dev/null", text(&arrived)]);
     }
 }
 
@@ -39,7 +39,7 @@ fn colours_are_those_of_the_original() {
         let arrived = keep(&device, &upload);
         // Of ImageMagick: per channel the difference's root mean square, as a share of the whole range.
         let compare = std::process::Command::new("compare")
-            .args(["-metric", "RMSE", path.to_str().unwrap(), arrived.to_str().unwrap(), "null:"])
+            .args(["-metric", "RMSE", text(&path), text(&arrived), "null:"])
             .output()
             .unwrap();
         let said = String::from_utf8(compare.stderr).unwrap();
@@ -51,14 +51,14 @@ fn colours_are_those_of_the_original() {
 /// Bytes of a file made by one program from another's output.
 fn cjpeg(device: &Device<'_>, name: &str, arguments: &[&str]) -> PathBuf {
     let (pixels, to) = (photo(device, "pixels.ppm", ""), device.file(name));
-    let (pixels, path) = (pixels.to_str().unwrap(), to.to_str().unwrap());
+    let (pixels, path) = (text(&pixels), text(&to));
     run("cjpeg", &[&["-quality", "96"], arguments, &["-outfile", path, pixels]].concat());
     to
 }
 
 fn appended(device: &Device<'_>, name: &str, to: &Path, bytes: &[u8]) -> PathBuf {
     let path = device.file(name);
-    fs::write(&path, [&fs::read(to).unwrap()[..], bytes].concat()).unwrap();
+    fs::write(&path, [&fs::read(to).expect("it works")[..], bytes].concat()).expect("it works");
     path
 }
 
@@ -74,8 +74,8 @@ fn what_is_no_plain_photo_goes_byte_for_byte() {
     fs::write(&cut, &whole[..whole.len() * 2 / 3]).unwrap();
     let short = device.file("short.jpg");
     fs::write(&short, [&whole[..whole.len() / 2], &[0xff, 0xd9]].concat()).unwrap();
-    let text = device.file("text.jpg");
-    fs::write(&text, "no picture at all").unwrap();
+    let words = device.file("text.jpg");
+    fs::write(&words, "no picture at all").unwrap();
     let webp = device.file("picture.webp");
     fs::write(&webp, [&b"RIFF\x1a\0\0\0WEBPVP8L"[..], &[7; 4000]].concat()).unwrap();
     let heic = device.file("picture.heic");
@@ -85,12 +85,12 @@ fn what_is_no_plain_photo_goes_byte_for_byte() {
         photo(&device, "deep.png", "-depth 16"),
         cjpeg(&device, "arithmetic.jpg", &["-arithmetic"]),
         cjpeg(&device, "colours.jpg", &["-rgb"]),
-        cjpeg(&device, "one-by-one.jpg", &["-scans", scans.to_str().unwrap()]),
+        cjpeg(&device, "one-by-one.jpg", &["-scans", text(&scans)]),
         appended(&device, "motion.jpg", &plain, video),
         appended(&device, "second.jpg", &plain, &whole),
         cut,
         short,
-        text,
+        words,
         webp,
         heic,
     ];

@@ -58,7 +58,7 @@ pub(super) fn photo(device: &Device<'_>, name: &str, arguments: &str) -> PathBuf
     let to = device.file(name);
     let mut all = vec![small_landscape().to_str().expect("a path"), "-quality", "96"];
     all.extend(arguments.split_whitespace());
-    all.push(to.to_str().expect("a path"));
+    all.push(text(&to));
     run("convert", &all);
     to
 }
@@ -68,21 +68,26 @@ fn small_landscape() -> &'static Path {
     static MADE: OnceLock<PathBuf> = OnceLock::new();
     MADE.get_or_init(|| {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("landscape-{}.jpg", std::process::id()));
-        let (from, to) = (landscape(), path.to_str().expect("a path"));
-        run("convert", &[from.to_str().expect("a path"), "-resize", "1600x1200!", "-quality", "99", to]);
+        let (from, to) = (landscape(), text(&path));
+        run("convert", &[text(&from), "-resize", "1600x1200!", "-quality", "99", to]);
         path
     })
 }
 
+/// A path as an argument.
+pub(super) fn text(path: &Path) -> &str {
+    path.to_str().expect("UTF-8")
+}
+
 /// Writes tags, as arguments of exiftool.
 pub(super) fn tag(path: &Path, tags: &[&str]) {
-    let path = path.to_str().expect("a path");
+    let path = text(&path);
     run("exiftool", &[&["-q", "-overwrite_original"], tags, &[path]].concat());
 }
 
 /// All that exiftool reads of a picture, but for what is of the file and of the coding.
 pub(super) fn tags(path: &Path) -> Map<String, Value> {
-    let path = path.to_str().expect("a path");
+    let path = text(&path);
     let said = run("exiftool", &["-j", "-G1", "-a", "-u", "-n", "-b", path]);
     let mut all: Vec<Map<String, Value>> = serde_json::from_slice(&said).expect("JSON");
     let mut tags = all.remove(0);
@@ -154,7 +159,7 @@ fn ssim(one: &[f64], other: &[f64]) -> f64 {
 
 /// Width, height and brightness of each pixel.
 fn grey(path: &Path) -> ((usize, usize), Vec<u8>) {
-    let pgm = run("djpeg", &["-grayscale", "-pnm", path.to_str().expect("a path")]);
+    let pgm = run("djpeg", &["-grayscale", "-pnm", text(&path)]);
     let (mut at, mut fields) = (0, Vec::new());
     while fields.len() < 4 {
         let end = at + pgm[at..].iter().position(u8::is_ascii_whitespace).expect("a field");

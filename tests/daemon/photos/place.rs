@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::pictures::{config, device, keep, photo, put, run, send, tag, tags, until_more_than};
+use super::pictures::{config, device, keep, photo, put, run, send, tag, tags, text, until_more_than};
 use crate::device::Device;
 use ferryd::demo::{Server, UploadState};
 
@@ -32,8 +32,8 @@ fn placed(device: &Device<'_>, name: &str, arguments: &str) -> std::path::PathBu
 }
 
 fn says_a_place(path: &Path) -> bool {
-    let said = run("exiftool", &["-a", "-G1", "-gps*", "-XMP-exif:all", path.to_str().unwrap()]);
-    !String::from_utf8(said).unwrap().trim().is_empty()
+    let said = run("exiftool", &["-a", "-G1", "-gps*", "-XMP-exif:all", text(path)]);
+    !String::from_utf8(said).expect("it works").trim().is_empty()
 }
 
 /// All but the place.
@@ -60,7 +60,7 @@ fn photos_go_without_their_place_originals_and_copies_alike() {
             assert_same_but_the_place(&path, &arrived);
             if options.ends_with("original") {
                 assert_eq!(task["result"]["quality"], "original");
-                let pixels = |path: &Path| run("convert", &[path.to_str().unwrap(), "-depth", "8", "rgb:-"]);
+                let pixels = |path: &Path| run("convert", &[text(path), "-depth", "8", "rgb:-"]);
                 assert!(pixels(&path) == pixels(&arrived), "the pixels are the original's");
             }
         }

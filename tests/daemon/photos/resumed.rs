@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 
 use ferryd::demo::Server;
 
-use super::pictures::{config, device, finished, photo, put, until_more_than};
+use super::pictures::{config, device, finished, photo, put, run, text, until_more_than};
 use crate::device::Device;
 
 const SLOW: &str = "max_rate = \"100 KiB/s\"";
 
 /// The one copy.
 fn copy(device: &Device<'_>) -> PathBuf {
-    let copies = fs::read_dir(device.state().join("copies")).unwrap();
-    let mut copies: Vec<_> = copies.map(|entry| entry.unwrap().path()).collect();
+    let copies = fs::read_dir(device.state().join("copies")).expect("it works");
+    let mut copies: Vec<_> = copies.map(|entry| entry.expect("it works").path()).collect();
     assert_eq!(copies.len(), 1);
     copies.remove(0)
 }
@@ -50,7 +50,7 @@ fn a_copy_that_is_gone_or_damaged_is_made_anew_the_same() {
         assert_eq!((uploads.len(), uploads[0].again), (1, 0), "{uploads:?}\n{}", device.log());
         let upload = finished(&server, &id).unwrap();
         let arrived = super::pictures::keep(&device, &upload);
-        super::pictures::run("djpeg", &["-outfile", "/dev/null", arrived.to_str().unwrap()]);
+        run("djpeg", &["-outfile", "/dev/null", text(&arrived)]);
     }
 }
 
