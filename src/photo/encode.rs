@@ -1,19 +1,10 @@
 //! A JPEG encoded anew, with all that it says beside its pixels: Exif, XMP, colour profile, comments. Runs in a process of
 //! its own.
-//!
-//! zune-jpeg decodes and jpeg-encoder encodes: safe Rust but for what is written for single processors. libjpeg-turbo takes
-//! two thirds of their time, and is C that would read what any app may hand over.
 
 use std::io::{self, Write};
 
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
-
 use super::jpeg::{Frame, Picture, Why, marker};
-use super::{Recipe, exif, shrink};
+use super::{Recipe, exif};
 
 /// Bytes that a picture may take to be encoded: 54 megapixels; coded progressively 27, or 18 of fine colours.
 pub(super) const MEMORY: usize = 160 << 20;
@@ -34,7 +25,7 @@ const JFIF: &[u8] = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: impl Write) -> Result<(), Why> {
     let picture = Picture::of(file)?;
     let Frame { width, height, sampling, .. } = picture.frame;
-    let size = shrink::fit(width, height, recipe.max_edge.unwrap_or(0));
+    let size = ferryd_pixels::fit(width, height, recipe.max_edge.unwrap_or(0));
     let shrinks = size != (width, height);
     if recipe.only_to_shrink && !shrinks {
         return Err("it is as small as is asked for".to_owned());
@@ -45,7 +36,7 @@ pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: imp
     let mut pixels = decode(file, &picture)?;
     let colours = if sampling.is_some() { 3 } else { 1 };
     if shrinks {
-        shrink::shrink(&mut pixels, (width, height), size, colours);
+        ferryd_pixels::shrink(&mut pixels, (width, height), size, colours);
     }
     let mut out = Out { into, left: file.len() * WORTH / 100, skip: 0 };
     let written = write_head(&mut out, file, &picture, shrinks.then_some(size))
@@ -68,12 +59,6 @@ fn memory(frame: &Frame) -> usize {
 
 /// Brightness and colours of each pixel, row by row.
 fn decode(file: &mut Vec<u8>, picture: &Picture) -> Result<Vec<u8>, Why> {
-    let colours = if picture.frame.sampling.is_some() { ColorSpace::YCbCr } else { ColorSpace::Luma };
-    let options = DecoderOptions::default()
-        .set_strict_mode(true)
-        .set_max_width(usize::from(u16::MAX))
-        .set_max_height(usize::from(u16::MAX))
-        .jpeg_set_out_colorspace(colours);
     let tail = file.split_off(picture.end);
     if picture.frame.is_progressive {
         file.extend([0xff, marker::EOI]);
@@ -82,10 +67,10 @@ fn decode(file: &mut Vec<u8>, picture: &Picture) -> Result<Vec<u8>, Why> {
         // whole these bytes are as good.
         file.extend([0; 16]);
     }
-    let decoded = JpegDecoder::new_with_options(ZCursor::new(&file[..]), options).decode();
+    let decoded = ferryd_pixels::decode(file, picture.frame.sampling.is_none());
     file.truncate(picture.end);
     file.extend(tail);
-    let pixels = decoded.map_err(|error| format!("it is damaged: {error:?}"))?;
+    let pixels = decoded.map_err(|error| format!("it is damaged: {error}"))?;
     let Frame { width, height, sampling, .. } = picture.frame;
     let size = usize::from(width) * usize::from(height) * if sampling.is_some() { 3 } else { 1 };
     if pixels.len() == size { Ok(pixels) } else { Err("it is not as large as it says".to_owned()) }
@@ -127,77 +112,13 @@ fn write_segment(out: &mut impl Write, marker: u8, body: &[u8]) -> io::Result<()
 fn write_pixels<W: Write>(
     out: &mut Out<W>,
     pixels: &[u8],
-    (width, height): (u16, u16),
+    size: (u16, u16),
     sampling: Option<(u8, u8)>,
     quality: u8,
 ) -> io::Result<()> {
     out.skip = ENCODERS_HEAD;
     let sampling = sampling.map(|sampling| if quality < FINE { (2, 2) } else { sampling });
-    let (across, down) = sampling.unwrap_or((1, 1));
-    let mut encoder = Encoder::new(out, quality);
-    if let Some(sampling) = SamplingFactor::from_factors(across, down) {
-        encoder.set_sampling_factor(sampling);
-    }
-    let image = Image { pixels, width, height, is_grey: sampling.is_none(), across: across.into(), down: down.into() };
-    encoder.encode_image(image).map_err(io::Error::other)
-}
-
-/// Pixels as the encoder asks for them. Of each `across` by `down` pixels it takes the first one's colours, so that one
-/// has their mean.
-struct Image<'a> {
-    pixels: &'a [u8],
-    width: u16,
-    height: u16,
-    is_grey: bool,
-    across: usize,
-    down: usize,
-}
-
-impl Image<'_> {
-    fn row(&self, y: usize) -> &[u8] {
-        let length = usize::from(self.width) * if self.is_grey { 1 } else { 3 };
-        &self.pixels[y * length..][..length]
-    }
-}
-
-impl ImageBuffer for Image<'_> {
-    fn get_jpeg_color_type(&self) -> JpegColorType {
-        if self.is_grey { JpegColorType::Luma } else { JpegColorType::Ycbcr }
-    }
-
-    fn width(&self) -> u16 {
-        self.width
-    }
-
-    fn height(&self) -> u16 {
-        self.height
-    }
-
-    fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
-        let y = usize::from(y);
-        let row = self.row(y);
-        let [luma, blue, red, _] = buffers;
-        if self.is_grey {
-            return luma.extend(row);
-        }
-        let (pixels, _) = row.as_chunks::<3>();
-        luma.extend(pixels.iter().map(|pixel| pixel[0]));
-        let is_last = y + 1 == usize::from(self.height);
-        if y % self.down != 0 && !is_last {
-            // Not looked at. The last row is, also in place of those that are missing below it.
-            blue.resize(luma.len(), 0);
-            red.resize(luma.len(), 0);
-            return;
-        }
-        let (below, _) = self.row(if self.down == 2 && !is_last { y + 1 } else { y }).as_chunks::<3>();
-        for (pixels, below) in pixels.chunks(self.across).zip(below.chunks(self.across)) {
-            for (buffer, colour) in [(&mut *blue, 1), (&mut *red, 2)] {
-                let sum: usize = pixels.iter().chain(below).map(|pixel| usize::from(pixel[colour])).sum();
-                let mean = (sum + pixels.len()) / (2 * pixels.len());
-                buffer.extend(std::iter::repeat_n(mean as u8, pixels.len()));
-            }
-        }
-    }
+    ferryd_pixels::encode(pixels, size, sampling, quality, out)
 }
 
 /// Writes on, but for the first bytes, and only so many.
@@ -239,11 +160,11 @@ mod tests {
             *value = (at / 97 % 150) as u8 + random.u8(0..100);
         }
         let mut file = Vec::new();
-        let mut encoder = Encoder::new(&mut file, 99);
-        encoder.set_sampling_factor(SamplingFactor::from_factors(sampling.0, sampling.1).unwrap());
-        encoder.add_app_segment(1, [xmp_mark(), b"<x/>"].concat()).unwrap();
-        encoder.add_app_segment(14, b"Adobe\0\x64\0\0\0\0\x01".to_vec()).unwrap();
-        encoder.encode(&pixels, width, height, jpeg_encoder::ColorType::Ycbcr).unwrap();
+        ferryd_pixels::encode(&pixels, (width, height), Some(sampling), 99, &mut file).unwrap();
+        let mut said = Vec::new();
+        write_segment(&mut said, marker::APP1, &[xmp_mark(), b"<x/>"].concat()).unwrap();
+        write_segment(&mut said, marker::APP14, b"Adobe\0\x64\0\0\0\0\x01").unwrap();
+        file.splice(ENCODERS_HEAD..ENCODERS_HEAD, said);
         file
     }
 

@@ -9,7 +9,8 @@ mod exif;
 mod jpeg;
 mod place;
 mod serve;
-mod shrink;
+#[cfg(test)]
+mod shrunk;
 mod xmp;
 
 pub use apart::{Made, Studio};

@@ -81,13 +81,13 @@ pub(super) fn text(path: &Path) -> &str {
 
 /// Writes tags, as arguments of exiftool.
 pub(super) fn tag(path: &Path, tags: &[&str]) {
-    let path = text(&path);
+    let path = text(path);
     run("exiftool", &[&["-q", "-overwrite_original"], tags, &[path]].concat());
 }
 
 /// All that exiftool reads of a picture, but for what is of the file and of the coding.
 pub(super) fn tags(path: &Path) -> Map<String, Value> {
-    let path = text(&path);
+    let path = text(path);
     let said = run("exiftool", &["-j", "-G1", "-a", "-u", "-n", "-b", path]);
     let mut all: Vec<Map<String, Value>> = serde_json::from_slice(&said).expect("JSON");
     let mut tags = all.remove(0);
@@ -159,7 +159,7 @@ fn ssim(one: &[f64], other: &[f64]) -> f64 {
 
 /// Width, height and brightness of each pixel.
 fn grey(path: &Path) -> ((usize, usize), Vec<u8>) {
-    let pgm = run("djpeg", &["-grayscale", "-pnm", text(&path)]);
+    let pgm = run("djpeg", &["-grayscale", "-pnm", text(path)]);
     let (mut at, mut fields) = (0, Vec::new());
     while fields.len() < 4 {
         let end = at + pgm[at..].iter().position(u8::is_ascii_whitespace).expect("a field");

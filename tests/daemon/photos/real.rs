@@ -84,7 +84,7 @@ fn exif_iptc_xmp_and_a_large_colour_profile_are_kept_and_the_size_is_put_right()
     assert_ne!(upload.metadata["variant"], "original");
     assert_eq!(tags(&arrived), before);
     assert_eq!(run("exiftool", &["-icc_profile", "-b", text(&arrived)]), fs::read(&icc).unwrap());
-    let said = |path: &Path, tag: &str| run("exiftool", &["-s3", tag, text(&path)]);
+    let said = |path: &Path, tag: &str| run("exiftool", &["-s3", tag, text(path)]);
     assert_eq!(said(&arrived, "-Comment"), b"by hand\n");
 
     let (_, task, upload) = send(&mut device, &server, &path, "--quality conservative --max-edge 800");
