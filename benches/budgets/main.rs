@@ -1,7 +1,7 @@
 //! `cargo bench`: what the daemon costs, each figure beside its limit from the same run.
 //!
 //! `cargo bench` runs all rows, `cargo bench -- enqueue idle` some, `--quick` a short run that shows that the benches
-//! work and no more. Uploads want `curl`, those on links `ip`, `tc` and network namespaces. Ends with 1 if a budget is
+//! work and no more. Uploads want `curl`, the picture ImageMagick and libjpeg-turbo, those on links `ip`, `tc` and network namespaces. Ends with 1 if a budget is
 //! missed. Absolute numbers are this machine's; only the ratios carry over.
 
 mod bus;
@@ -18,6 +18,7 @@ mod line;
 mod million;
 #[path = "../../tests/common/netns.rs"]
 mod netns;
+mod picture;
 mod place;
 mod queue;
 mod raw;
@@ -59,7 +60,7 @@ impl Row {
     }
 }
 
-const ROWS: [Row; 8] = [
+const ROWS: [Row; 9] = [
     Row::new("enqueue", enqueue::measure),
     Row::new("cycle", cycle::measure),
     Row::new("million", million::measure),
@@ -68,6 +69,7 @@ const ROWS: [Row; 8] = [
     Row::new("upload", upload::measure),
     Row::new("slow", slow::measure).on_links(),
     Row::new("cuts", cuts::measure).on_links(),
+    Row::new("picture", picture::measure),
 ];
 
 fn main() -> ExitCode {

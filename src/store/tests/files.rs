@@ -138,3 +138,60 @@ fn a_files_bytes_count_to_the_quota() {
     assert!(matches!(refused, EnqueueError::QueueFull { what: Quota::Bytes, limit: 500, .. }), "{refused}");
     rig.add(photo(500));
 }
+
+#[test]
+fn the_original_of_a_photo_follows_as_a_task_of_its_own_in_the_same_transaction() {
+    let rig = Rig::new();
+    let mut new = NewTask {
+        key: Some("album".to_owned()),
+        tags: vec!["trip".to_owned()],
+        overrides: Overrides { network: Some(crate::model::NetworkNeed::Wifi), ..Overrides::default() },
+        expires: Some(START + seconds(1_000_000)),
+        ..photo(5_000_000)
+    };
+    let Payload::File(file) = &mut new.payload else { panic!("{new:?}") };
+    (file.original, file.max_edge) = (Original::Later, Some(2000));
+    let id = rig.add(new.clone());
+    claimed(&rig);
+    let follows = TaskId::mint();
+    let upload = Uploaded {
+        sent: 9,
+        original: 5_000_000,
+        quality: Quality::Conservative,
+        original_task: Some(follows),
+        ..Uploaded::default()
+    };
+    let result = TaskResult { status: 204, upload: Some(upload), ..TaskResult::default() };
+    rig.settle(id, Settlement::Done(result.clone()), START);
+    let task = rig.get(follows);
+    assert_eq!((task.standing.state(), task.size, task.owner), (State::Pending, 5_000_000, new.owner));
+    assert_eq!(
+        (&task.app, &task.strategy, &task.tags, task.expires),
+        (&new.app, &new.strategy, &new.tags, new.expires)
+    );
+    assert_eq!((task.key, task.after), (None, vec![id]));
+    assert_eq!(task.overrides.network, Some(crate::model::NetworkNeed::Unmetered));
+    let told: Vec<_> = rig.told().changes.into_iter().map(|change| (change.id, change.from, change.state)).collect();
+    assert!(told.ends_with(&[(id, Some(State::Running), State::Done), (follows, None, State::Pending)]), "{told:?}");
+    let Payload::File(file) = wait(rig.store.claim(LaneId(2), 1, START)).unwrap().remove(0).payload else { panic!() };
+    assert_eq!((file.quality, file.original, file.max_edge), (Quality::Original, Original::Never, None));
+    let variant = file.variant.unwrap();
+    assert_eq!((variant.photo, variant.quality), (id, Quality::Original));
+    // Told again, after the loop could not be sure that it was written, nothing is added.
+    rig.settle(id, Settlement::Done(result), START);
+    assert_consistent(&rig);
+}
+
+#[test]
+fn the_original_of_a_photo_that_was_taken_back_does_not_follow_and_its_file_goes() {
+    let rig = Rig::new();
+    let id = rig.add(photo(10));
+    claimed(&rig);
+    rig.cancel(id, START);
+    let follows = TaskId::mint();
+    let upload = Uploaded { original_task: Some(follows), ..Uploaded::default() };
+    rig.settle(id, Settlement::Done(TaskResult { upload: Some(upload), ..TaskResult::default() }), START);
+    assert!(wait(rig.store.get(Scope::All, follows)).is_err());
+    assert_eq!(rig.told().removed, [follows]);
+    assert_consistent(&rig);
+}
