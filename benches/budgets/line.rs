@@ -1,4 +1,4 @@
-//! A device and a server in namespaces of their own, on a link of 5 Mbit/s.
+//! A device and a server in namespaces of their own, on a link of known speed: 5 Mbit/s if nothing else is said.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -13,8 +13,8 @@ use crate::ferryd::Ferryd;
 use crate::netns::{Netns, Pair};
 use crate::{Failed, place, rounds};
 
-/// What the link carries each second, in bits; what it is asked to carry beyond that waits, at most a tenth of a second.
-const SHAPE: &str = "qdisc add dev uplink root tbf rate 5mbit burst 16kb latency 100ms";
+/// What the link carries each second, in kbit.
+const USUAL: u32 = 5_000;
 const FERRYCTL: &str = env!("CARGO_BIN_EXE_ferryctl");
 /// Connections made to tell what a round trip takes.
 const KNOCKS: usize = 21;
@@ -32,15 +32,22 @@ pub(crate) struct Line {
 impl Line {
     /// A new one; `prepare` sees the two ends before the daemon does.
     pub(crate) fn new(prepare: impl FnOnce(&Pair)) -> Result<Self, Failed> {
+        Self::of(USUAL, prepare)
+    }
+
+    /// The same with a link of so many kbit/s. What it is asked to carry beyond that waits, at most a tenth of a second.
+    pub(crate) fn of(kilobits: u32, prepare: impl FnOnce(&Pair)) -> Result<Self, Failed> {
         let pair = Pair::new();
-        tc(&pair.device, SHAPE)?;
+        tc(&pair.device, &format!("qdisc add dev uplink root tbf rate {kilobits}kbit burst 16kb latency 100ms"))?;
         prepare(&pair);
         let listener = pair.server.inside(|| TcpListener::bind((Pair::SERVER, 0)))?;
         let server = Server::start(listener, Behaviour::honest())?;
         let (bus, dir) = (Bus::start()?, place::directory()?);
+        let address = server.address();
         let config = format!(
-            "[backend.files]\nkind = \"tus\"\nurl = \"http://{}/files/\"\n[strategy.photo]\nnetwork = \"any\"\n",
-            server.address()
+            "[backend.files]\nkind = \"tus\"\nurl = \"http://{address}/files/\"\n\
+             [backend.main]\nurl = \"http://{address}/sync\"\n\
+             [strategy.photo]\nnetwork = \"any\"\nheed_slow_link = false\n"
         );
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let ferryd = runtime.block_on(Ferryd::inside(&pair.device, &bus, dir.path(), &config))?;
@@ -65,6 +72,19 @@ impl Line {
             return Err(format!("ferryctl put: {}", String::from_utf8_lossy(&put.stderr)).into());
         }
         self.until(|log| log.uploads().len() > before)
+    }
+
+    /// Hands a small task to the daemon; how long until the server has it, in seconds.
+    pub(crate) fn small(&self) -> Result<f64, Failed> {
+        let before = self.server.log(Log::applied);
+        let began = Instant::now();
+        let words = ["--address", &self.bus.address, "enqueue", "metadata", "{\"title\":\"Lake\"}"];
+        let said = Command::new(FERRYCTL).args(words).output()?;
+        if !said.status.success() {
+            return Err(format!("ferryctl enqueue: {}", String::from_utf8_lossy(&said.stderr)).into());
+        }
+        self.until(|log| log.applied() > before)?;
+        Ok(began.elapsed().as_secs_f64())
     }
 
     /// How much of the last upload the server has.

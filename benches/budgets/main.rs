@@ -1,8 +1,8 @@
 //! `cargo bench`: what the daemon costs, each figure beside its limit from the same run.
 //!
 //! `cargo bench` runs all rows, `cargo bench -- enqueue idle` some, `--quick` a short run that shows that the benches
-//! work and no more. Uploads want `curl`, the picture ImageMagick and libjpeg-turbo, those on links `ip`, `tc` and network namespaces. Ends with 1 if a budget is
-//! missed. Absolute numbers are this machine's; only the ratios carry over.
+//! work and no more. Uploads want `curl`, the picture ImageMagick and libjpeg-turbo, those on links `ip`, `tc` and network
+//! namespaces. Ends with 1 if a budget is missed. Absolute numbers are this machine's; only the ratios carry over.
 
 mod bus;
 mod client;
@@ -11,6 +11,7 @@ mod cuts;
 mod cycle;
 mod enqueue;
 mod events;
+mod fair;
 mod ferryd;
 mod idle;
 mod limit_daemon;
@@ -60,7 +61,7 @@ impl Row {
     }
 }
 
-const ROWS: [Row; 9] = [
+const ROWS: [Row; 11] = [
     Row::new("enqueue", enqueue::measure),
     Row::new("cycle", cycle::measure),
     Row::new("million", million::measure),
@@ -68,6 +69,8 @@ const ROWS: [Row; 9] = [
     Row::new("events", events::measure).on_links(),
     Row::new("upload", upload::measure),
     Row::new("slow", slow::measure).on_links(),
+    Row::new("rates", slow::at_rates).on_links(),
+    Row::new("fair", fair::measure).on_links(),
     Row::new("cuts", cuts::measure).on_links(),
     Row::new("picture", picture::measure),
 ];

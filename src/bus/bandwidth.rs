@@ -58,8 +58,10 @@ fn three_digits(value: f64) -> f64 {
     if value <= 0.0 || !value.is_finite() {
         return 0.0;
     }
-    let unit = 10f64.powi(value.log10().floor() as i32 - 2);
-    (value / unit).round() * unit
+    let digits = 2 - value.log10().floor() as i32;
+    // By a power that is whole, so that 0.1 stays 0.1.
+    let power = 10f64.powi(digits.abs());
+    if digits >= 0 { (value * power).round() / power } else { (value / power).round() * power }
 }
 
 /// Carries out a call of `method`.
@@ -121,7 +123,7 @@ mod tests {
     #[test]
     fn three_digits_are_shown() {
         for (value, shown) in [(0.0, 0.0), (0.123_46, 0.123), (1.0, 1.0), (18.345, 18.3), (98_765.0, 98_800.0)] {
-            assert!((three_digits(value) - shown).abs() < 1e-9 * (1.0 + shown), "{value}: {}", three_digits(value));
+            assert_eq!(three_digits(value).to_string(), shown.to_string(), "{value}");
         }
     }
 

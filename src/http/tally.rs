@@ -30,7 +30,8 @@ const MESSAGE: usize = 72;
 /// Where in `struct tcp_info` (Linux 4.19) stands: the bit that says that the program had no more to send when the
 /// delivery rate was taken; segments sent again; bytes acknowledged; segments sent; bytes that were not yet; the least
 /// round-trip time in microseconds; the delivery rate in bytes a second; microseconds with something on the way; bytes
-/// sent, again ones included. Several are of RFC 4898, such as tcpEStatsPerfHCDataOctetsOut.
+/// sent, again ones included; segments that the other end had already (RFC 2883). Several are of RFC 4898, such as
+/// tcpEStatsPerfHCDataOctetsOut.
 const LIMITED: usize = 7;
 const AGAIN: usize = 100;
 const ACKED: usize = 120;
@@ -40,6 +41,7 @@ const ROUND_TRIP: usize = 148;
 const DELIVERY: usize = 160;
 const BUSY: usize = 168;
 const BYTES: usize = 200;
+const NEEDLESS: usize = 216;
 
 /// The first bit of a bit field.
 const FIRST_BIT: u8 = if cfg!(target_endian = "big") { 0x80 } else { 0x01 };
@@ -62,8 +64,8 @@ pub(super) struct Tally {
     pub(super) busy: Duration,
     /// Segments, those sent again included.
     pub(super) segments: u64,
-    /// Segments sent again.
-    pub(super) again: u64,
+    /// Segments that were lost, as far as the other end tells: sent again, and it did not have them.
+    pub(super) lost: u64,
     /// The least round-trip time of late; zero: not known.
     pub(super) round_trip: Duration,
     /// Bytes a second at which payload was last delivered; 0: not known.
@@ -172,7 +174,8 @@ fn tally(info: &[u8], header: u64) -> Result<Tally, Errno> {
         acked: large(ACKED)?,
         busy: Duration::from_micros(large(BUSY)?),
         segments: small(SEGMENTS)?,
-        again: small(AGAIN)?,
+        // A queue that fills makes TCP send again what was only late.
+        lost: small(AGAIN)?.saturating_sub(small(NEEDLESS)?),
         round_trip: Duration::from_micros(round_trip.unwrap_or_default()),
         delivery: large(DELIVERY)?,
         limited: flags & FIRST_BIT != 0,

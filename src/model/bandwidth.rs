@@ -114,8 +114,8 @@ pub struct Sample {
     pub delivery: u64,
     /// TCP segments that left.
     pub segments: u64,
-    /// Those of them that left again.
-    pub again: u64,
+    /// Those that were lost and left again.
+    pub lost: u64,
     /// We held it back or had no more to send: the link may bear more.
     pub limited: bool,
     /// What became of the request that ended with it.

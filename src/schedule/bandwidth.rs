@@ -7,7 +7,7 @@
 //! - **The estimate** is the geometric mean of the measurements kept, each weighing half as much as the one after it: a rate
 //!   that changes tenfold is followed in three measurements, up as fast as down.
 //! - **Reliability** is the share of requests that came through (the last ten count most), times the share of segments
-//!   that did not have to be sent again.
+//!   that were not lost.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use super::lane::Lane;
 use super::{Effect, Scheduler, Wake, quality};
 use crate::model::{
     BackendConfig, BackendName, Bandwidth, Estimate, Flow, Kept, Measurement, Moment, Network, NetworkId, Now, Passage,
-    Reason, Sample, Upload, UploadStrategy, WallTime, World,
+    Reason, Sample, Strategy, Upload, UploadStrategy, WallTime, World,
 };
 
 /// Measurements kept of a network.
@@ -45,9 +45,10 @@ const FADE: f64 = 0.5;
 /// How much the last request weighs in the share of those that came through.
 const LAST: f64 = 0.1;
 
-/// The share of segments sent again is that of about so many; so many are taken to have arrived before the first.
+/// The share of segments that were lost is that of about so many; so many are taken to have arrived before the first, since
+/// a connection that begins loses some to a short queue before it knows the link (slow start).
 const SEGMENTS: f64 = 2_000.0;
-const PRIOR: f64 = 20.0;
+const PRIOR: f64 = 400.0;
 
 /// What was measured longer ago keeps nothing from going: it may be better by now.
 pub(super) const DOUBTED_AFTER: Duration = Duration::from_secs(10 * 60);
@@ -66,7 +67,7 @@ pub(super) struct Link {
     /// The share of requests that came through; `None` before the first.
     through: Option<f64>,
     segments: f64,
-    again: f64,
+    lost: f64,
     measured_at: WallTime,
     /// When it will be too old to keep anything from going.
     doubted_from: Moment,
@@ -99,7 +100,7 @@ impl Link {
             latency: None,
             through: None,
             segments: 0.0,
-            again: 0.0,
+            lost: 0.0,
             measured_at: WallTime::default(),
             doubted_from: Moment::default(),
             strategy: UploadStrategy::Conservative,
@@ -169,9 +170,9 @@ impl Link {
         let through = self.through.unwrap_or(1.0);
         self.through = came.map(|came| through + LAST * (came - through)).or(self.through);
         self.segments += sample.segments as f64;
-        self.again += sample.again as f64;
+        self.lost += sample.lost as f64;
         let fade = (SEGMENTS / self.segments.max(SEGMENTS)).min(1.0);
-        (self.segments, self.again) = (self.segments * fade, self.again * fade);
+        (self.segments, self.lost) = (self.segments * fade, self.lost * fade);
     }
 
     fn shown(&self, upload: f64, now: Now) -> Measurement {
@@ -197,7 +198,7 @@ impl Link {
     }
 
     fn reliability(&self) -> Option<f64> {
-        let arrived = 1.0 - self.again / (self.segments + PRIOR);
+        let arrived = 1.0 - self.lost / (self.segments + PRIOR);
         self.through.map(|through| (through * arrived).clamp(0.0, 1.0))
     }
 
@@ -363,11 +364,15 @@ impl Scheduler {
     }
 
     /// How a file goes to this backend, of which an attempt starts.
-    pub(super) fn upload_to(&self, backend: &BackendName, now: Now) -> Upload {
-        let network = self.network_of(backend).and_then(Network::identity);
-        let strategy = self.bandwidths.strategy(network.as_ref(), now.moment);
-        let chunk = quality::first_chunk(&self.bandwidths.estimate(network.as_ref()), strategy, self.slots().file);
-        Upload { strategy, chunk }
+    pub(super) fn upload_to(&self, backend: &BackendName, policy: &Strategy, now: Now) -> Upload {
+        let network = self.network_of(backend);
+        let identity = network.and_then(Network::identity);
+        let most = [policy.max_rate, network.and_then(|network| network.max_rate)].into_iter().flatten().min();
+        let found = self.bandwidths.estimate(identity.as_ref());
+        let held = quality::held_back(&found, most.map(|rate| megabits(rate, 1.0)));
+        let found_strategy = self.bandwidths.strategy(identity.as_ref(), now.moment);
+        let strategy = quality::of_held_back(found_strategy, &held, most.is_some());
+        Upload { strategy, chunk: quality::first_chunk(&held, strategy, self.slots().file) }
     }
 
     /// Whether a link is too slow for photos, or is being tried again by one.
@@ -517,13 +522,13 @@ mod tests {
         assert!(link.estimate().reliability.is_some_and(quality::is_unreliable));
         (0..30).for_each(|_| link.learn(&ends(Passage::Through), now(1)));
         assert!(link.estimate().reliability.is_some_and(|share| share > 0.95));
-        link.learn(&Sample { segments: 2_000, again: 500, ..Sample::default() }, now(1));
+        link.learn(&Sample { segments: 2_000, lost: 500, ..Sample::default() }, now(1));
         assert!(link.estimate().reliability.is_some_and(|share| (0.7..0.8).contains(&share)), "{link:?}");
-        link.learn(&Sample { segments: 100_000, again: 0, ..Sample::default() }, now(1));
+        link.learn(&Sample { segments: 100_000, lost: 0, ..Sample::default() }, now(1));
         assert!(link.estimate().reliability.is_some_and(|share| share > 0.95));
 
         let mut fresh = Link::new();
-        fresh.learn(&Sample { segments: 3, again: 1, ..ends(Passage::Through) }, now(1));
+        fresh.learn(&Sample { segments: 3, lost: 1, ..ends(Passage::Through) }, now(1));
         assert!(fresh.estimate().reliability.is_some_and(|share| share > 0.9), "one lost segment is no share");
     }
 

@@ -59,6 +59,19 @@ pub(super) fn choose(estimate: &Estimate, before: Option<UploadStrategy>) -> Upl
     NEEDS.iter().find(|needs| suits(needs)).map_or(UploadStrategy::BackgroundOnly, |(strategy, ..)| *strategy)
 }
 
+/// What a link is to transfers that config holds back to so many Mbit/s.
+pub(super) fn held_back(estimate: &Estimate, most: Option<f64>) -> Estimate {
+    let upload = estimate.upload.into_iter().chain(most).reduce(f64::min);
+    Estimate { upload, ..*estimate }
+}
+
+/// How photos go that are held back to that: not in a better quality than such a link would bear. What config itself wants
+/// slow does not wait for a faster link.
+pub(super) fn of_held_back(of_link: UploadStrategy, held: &Estimate, is_held: bool) -> UploadStrategy {
+    let would = choose(held, None).min(UploadStrategy::Conservative);
+    if is_held { of_link.max(would) } else { of_link }
+}
+
 /// Bytes of the first chunk of a file, where `beside` others go at the same time: as many as are thought to take their
 /// time; if nothing is known, the spec's size.
 pub(super) fn first_chunk(estimate: &Estimate, strategy: UploadStrategy, beside: usize) -> u64 {
@@ -134,6 +147,18 @@ mod tests {
         assert_eq!(choose(&of(0.45, 1.0), Some(Conservative)), Conservative);
         assert_eq!(choose(&of(30.0, 1.0), Some(BackgroundOnly)), HighQuality, "no step is in the way of a leap");
         assert_eq!(choose(&of(0.1, 1.0), Some(HighQuality)), BackgroundOnly);
+    }
+
+    #[test]
+    fn what_config_holds_back_goes_in_no_better_quality_than_that_rate_bears_and_does_not_wait_for_it() {
+        let held = |found, most| {
+            let held = held_back(&of(found, 1.0), most);
+            of_held_back(choose(&of(found, 1.0), None), &held, most.is_some())
+        };
+        assert_eq!((held(50.0, None), held(50.0, Some(20.0))), (HighQuality, HighQuality));
+        assert_eq!((held(50.0, Some(4.0)), held(50.0, Some(0.1))), (Balanced, Conservative));
+        assert_eq!(held(0.2, Some(4.0)), BackgroundOnly, "the link itself is slow");
+        assert_eq!(held_back(&Estimate::default(), Some(0.4)).upload, Some(0.4));
     }
 
     #[test]

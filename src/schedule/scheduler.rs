@@ -317,7 +317,7 @@ impl Scheduler {
             strategy: started.strategy.name.clone(),
             backend: started.backend.clone(),
             tasks,
-            upload: self.upload_to(&started.backend, now),
+            upload: self.upload_to(&started.backend, &started.strategy, now),
         });
         self.attempts.insert(claim.attempt, started);
     }

@@ -23,6 +23,10 @@ fn speed(device: &mut Device<'_>) -> f64 {
     device.shown("Bandwidth")["UploadSpeed"].as_f64().expect("a number")
 }
 
+fn until_connected(device: &mut Device<'_>) {
+    device.until("it is connected", |device| (device.shown("Network")["Connected"] == true).then_some(()));
+}
+
 /// A link of so many kbit/s with a server at its other end.
 fn link(kilobits: u32) -> (Pair, Server) {
     let pair = Pair::new();
@@ -49,7 +53,7 @@ fn finds(kilobits: u32, size: usize, strategy: &str) {
     tell(format_args!("{link} Mbit/s: {found}"));
     let share = found["UploadSpeed"].as_f64().expect("a number") / link;
     assert!((0.6..1.5).contains(&share), "{found} on a link of {link} Mbit/s");
-    assert!(found["Reliability"].as_f64().is_some_and(|share| share > 0.75), "{found}");
+    assert!(found["Reliability"].as_f64().is_some_and(|share| share > 0.6), "{found}");
     assert!(found["Latency"].as_f64().is_some_and(|latency| latency > 0.0), "{found}");
     // Nothing was sent to measure.
     assert_eq!((server.uploads().len(), server.received().len()), (1, 0));
@@ -167,6 +171,7 @@ fn measure_sends_100_kb_and_nothing_stays() {
     }
     let (pair, server) = link(5_000);
     let mut device = Device::start_in(&pair.device, &config(&server, ""));
+    until_connected(&mut device);
     device.call("Bandwidth", "Measure", &none()).expect("it is measured");
     let found = device.shown("Bandwidth");
     assert!(found["UploadSpeed"].as_f64().is_some_and(|speed| (2.5..10.0).contains(&speed)), "{found}");
@@ -188,6 +193,7 @@ fn measure_goes_where_config_says_and_is_told_what_is_wrong() {
     }
     let (pair, server) = link(5_000);
     let mut device = Device::start_in(&pair.device, &config(&server, "measure_url = \"/elsewhere\""));
+    until_connected(&mut device);
     let refused = device.call("Bandwidth", "Measure", &none()).expect_err("nothing is there");
     assert!(refused.name == "Unavailable" && refused.message.contains("status 4"), "{refused:?}");
     assert_eq!(server.uploads().len(), 0);
@@ -248,13 +254,13 @@ fn all_that_goes_over_a_network_keeps_to_its_rate() {
         return;
     }
     let (pair, server) = link(50_000);
-    let slow = "[[network.interface]]\nmatch = \"uplink\"\nmax_rate = \"256 KiB/s\"";
+    let slow = "[[network.interface]]\nmatch = \"uplink\"\nmax_rate = \"200 KiB/s\"";
     let mut device = Device::start_in(&pair.device, &config(&server, slow));
     let files = [1, 2].map(|n| file(&device, &format!("{n}.jpg"), 400_000 + n));
     let began = Instant::now();
     let ids = put(&device, &files.map(|(path, _)| path));
     device.until_done(&ids);
-    let least = Duration::from_secs_f64(800_000.0 / (256.0 * 1024.0) * 0.9);
+    let least = Duration::from_secs_f64(800_000.0 / (200.0 * 1024.0) * 0.9);
     assert!(began.elapsed() > least, "both in {:?}", began.elapsed());
     // What we held back says only that the link bears at least that.
     assert_eq!(device.shown("Bandwidth")["UploadStrategy"], "conservative");
