@@ -11,7 +11,7 @@ need gcc gcc dbus-daemon dbus-daemon ip iproute2 nft nftables busctl systemd uns
   convert imagemagick exiftool libimage-exiftool-perl djpeg libjpeg-turbo-progs \
   /usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg lomiri-wallpapers-20.04 \
   curl curl node nodejs npm npm /usr/share/doc/python3-venv python3-venv \
-  pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
+  faketime faketime pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients
 npm_folder tests/servers/tus

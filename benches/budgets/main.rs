@@ -17,6 +17,9 @@ mod idle;
 mod limit_daemon;
 mod line;
 mod million;
+#[path = "../../tests/services/mock.rs"]
+#[expect(dead_code, reason = "shared with tests")]
+mod mock;
 #[path = "../../tests/common/netns.rs"]
 mod netns;
 mod picture;
@@ -26,6 +29,9 @@ mod raw;
 mod report;
 mod rounds;
 mod slow;
+#[path = "../../tests/services/standins.rs"]
+#[expect(dead_code, reason = "shared with tests")]
+mod standins;
 mod tasks;
 mod upload;
 
