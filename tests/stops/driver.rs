@@ -245,6 +245,7 @@ impl<'a> Daemon<'a> {
             | Effect::Probe { .. }
             | Effect::KeepSpent(_)
             | Effect::HoldEnds(_)
+            | Effect::KeepEstimates(_)
             | Effect::Announce => {}
         }
     }
