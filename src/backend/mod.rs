@@ -5,6 +5,8 @@ mod compression;
 mod http;
 mod measure;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod tus;
 
 use std::path::Path;

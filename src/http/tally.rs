@@ -146,7 +146,8 @@ fn read(answer: &[u8], v4: bool) -> Result<Option<Tally>, Errno> {
     let kind = u16::from_ne_bytes(part(answer, 4)?);
     let body = answer.get(HEADER..).unwrap_or_default();
     if kind == ERROR {
-        return Err(Errno::from_raw_os_error(-i32::from_ne_bytes(part(body, 0)?)));
+        let code = io::Error::from_raw_os_error(i32::from_ne_bytes(part(body, 0)?).saturating_neg());
+        return Err(Errno::from_io_error(&code).unwrap_or(Errno::BADMSG));
     }
     let mut attributes = body.get(MESSAGE..).unwrap_or_default();
     while attributes.len() >= 4 {
@@ -169,7 +170,7 @@ fn tally(info: &[u8], header: u64) -> Result<Tally, Errno> {
     let round_trip = Some(small(ROUND_TRIP)?).filter(|micros| *micros < u32::MAX.into());
     let [flags] = part(info, LIMITED)?;
     Ok(Tally {
-        sent: large(BYTES)? + small(SEGMENTS)? * header,
+        sent: large(BYTES)?.saturating_add(small(SEGMENTS)? * header),
         unsent: small(UNSENT)?,
         acked: large(ACKED)?,
         busy: Duration::from_micros(large(BUSY)?),
@@ -192,6 +193,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::fuzz::fuzz;
 
     fn count(bind: &str) {
         let listener = TcpListener::bind(bind).expect("a socket");
@@ -239,5 +241,23 @@ mod tests {
     fn what_cannot_be_read_is_an_error() {
         assert_eq!(read(&[], true), Err(Errno::BADMSG));
         assert_eq!(read(&[0; 100], true), Ok(None));
+    }
+
+    #[test]
+    fn an_error_that_is_none_of_the_kernel_s_is_unreadable() {
+        for code in [0, 1, i32::MIN, -4096] {
+            let answer = [&[0; 4][..], &ERROR.to_ne_bytes(), &[0; 10], &code.to_ne_bytes()].concat();
+            assert_eq!(read(&answer, true), Err(Errno::BADMSG), "{code}");
+        }
+    }
+
+    #[test]
+    fn any_answer_is_an_error_or_a_tally() {
+        fuzz!("sock_diag", |input: &[u8]| {
+            let Ok(Some(tally)) = read(input, true) else { return };
+            assert!(tally.unsent <= u32::MAX.into());
+            let v6 = read(input, false).expect("the same answer").expect("the same answer");
+            assert!(v6.sent >= tally.sent, "an IPv6 header is longer");
+        });
     }
 }

@@ -36,3 +36,4 @@ mod system_bus;
 mod tunnel;
 mod uploads;
 mod visitors;
+mod wild;
