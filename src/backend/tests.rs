@@ -14,7 +14,7 @@ use crate::fuzz::fuzz;
 use crate::http::{Addresses, WORDS_LIMIT};
 use crate::model::{
     Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome, Original,
-    Owner, Payload, Quality, StrategyName, TaskId, WallTime,
+    Owner, Payload, Quality, StrategyName, TaskId, Upload, WallTime,
 };
 
 /// Where tests think that a server is.
@@ -41,6 +41,7 @@ pub(super) fn config(kind: BackendKind, url: &str) -> BackendConfig {
         read_timeout: patience,
         request_timeout: patience,
         chunk: SIZE as u64 / 2,
+        measure_url: None,
     }
 }
 
@@ -68,6 +69,7 @@ fn file() -> Vec<Claimed> {
         original: Original::Never,
         max_edge: None,
         record: None,
+        variant: None,
     };
     tasks(1).into_iter().map(|task| Claimed { payload: Payload::File(Box::new(info.clone())), ..task }).collect()
 }
@@ -148,7 +150,13 @@ impl Scripted {
         lines.reverse();
         *self.script.lock().expect("not poisoned") = lines;
         let strategy = StrategyName::new("metadata").expect("a name");
-        let request = Request { device: "kiosk-7", strategy: &strategy, tasks, spool: self.spool.path() };
+        let request = Request {
+            device: "kiosk-7",
+            strategy: &strategy,
+            tasks,
+            spool: self.spool.path(),
+            upload: Upload::default(),
+        };
         let (_go, cue) = watch::channel(Cue::GO);
         let hands = Hands { keep: &Forgetful, report: &|_| {}, cue, meter: None };
         let answer = self.runtime.block_on(self.backend.attempt(request, hands));
