@@ -120,6 +120,7 @@ impl Reply {
         }
         let body = text.get(end + 2..).unwrap_or_default();
         let (url, whole) = (Url::parse(url).expect("a URL"), body.len() <= ANSWER_LIMIT);
-        Self { status: status.unwrap_or(200), url, headers, body: body.to_vec(), whole }.decompressed()
+        Self { status: status.unwrap_or(200), url, headers, body: body.to_vec(), whole, trickle: Default::default() }
+            .decompressed()
     }
 }

@@ -134,6 +134,7 @@ impl<'a> Driver<'a> {
             | Effect::LinkBack { .. }
             | Effect::ReadPower
             | Effect::KeepSpent(_)
+            | Effect::KeepEstimates(_)
             | Effect::HoldEnds(_)
             | Effect::Tidy
             | Effect::Announce => {}
