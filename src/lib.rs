@@ -7,7 +7,7 @@
 //! | --- | --- |
 //! | 0 words | [`model`]: plain types, no I/O |
 //! | 1 thought | `schedule`: pure and deterministic; time and randomness are arguments |
-//! | 2 hands | `store`, `config`, `http`, `backend`, `sense`: one outside thing each |
+//! | 2 hands | `store`, `config`, `http`, `backend`, `sense`, `photo`: one outside thing each |
 //! | 3 faces and loop | `bus`, `daemon` |
 //! | 4 programs | `ctl`, `demo`, `sim`, `bend`, the two bins |
 //!
@@ -28,6 +28,7 @@ pub mod demo;
 mod fuzz;
 pub mod http;
 pub mod model;
+pub mod photo;
 pub mod schedule;
 pub mod sense;
 #[cfg(feature = "tools")]

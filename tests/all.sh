@@ -8,6 +8,8 @@ need gcc gcc strace strace dbus-daemon dbus-daemon ip iproute2 nft nftables busc
   mkfs.xfs xfsprogs filefrag e2fsprogs losetup mount \
   xmllint libxml2-utils /usr/share/polkit-1/policyconfig-1.dtd polkitd \
   /lib/systemd/system/dbus.socket dbus-system-bus-common /usr/lib/systemd/user/dbus.socket dbus-user-session \
+  convert imagemagick exiftool libimage-exiftool-perl djpeg libjpeg-turbo-progs \
+  /usr/share/backgrounds/Kleiber_by_Lukas_Baubkus.jpg lomiri-wallpapers-20.04 \
   curl curl node nodejs npm npm /usr/share/doc/python3-venv python3-venv \
   faketime faketime pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
 npm_folder tests/servers/tus-clients

@@ -14,6 +14,7 @@ const FLOORS: &[(&str, u32)] = &[
     ("http", 2),
     ("backend", 2),
     ("sense", 2),
+    ("photo", 2),
     ("bus", 3),
     ("daemon", 3),
     ("ctl", 4),

@@ -15,7 +15,7 @@ use crate::netns::Netns;
 /// Its name on the bus.
 pub(crate) const NAME: &str = "org.ferryd.Ferry1";
 
-const FERRYD: &str = env!("CARGO_BIN_EXE_ferryd");
+pub(crate) const FERRYD: &str = env!("CARGO_BIN_EXE_ferryd");
 /// Quotas that do not matter.
 const QUOTAS: &str = "[limits.quota]\ntasks = 100000000\nbytes = \"1 TiB\"\n";
 /// A server that is nowhere (RFC 5737).

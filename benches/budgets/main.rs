@@ -1,8 +1,8 @@
 //! `cargo bench`: what the daemon costs, each figure beside its limit from the same run.
 //!
 //! `cargo bench` runs all rows, `cargo bench -- enqueue idle` some, `--quick` a short run that shows that the benches
-//! work and no more. Uploads want `curl`, those on links `ip`, `tc` and network namespaces. Ends with 1 if a budget is
-//! missed. Absolute numbers are this machine's; only the ratios carry over.
+//! work and no more. Uploads want `curl`, the picture ImageMagick and libjpeg-turbo, those on links `ip`, `tc` and network
+//! namespaces. Ends with 1 if a budget is missed. Absolute numbers are this machine's; only the ratios carry over.
 
 mod bus;
 mod client;
@@ -22,6 +22,7 @@ mod million;
 mod mock;
 #[path = "../../tests/common/netns.rs"]
 mod netns;
+mod picture;
 mod place;
 mod queue;
 mod raw;
@@ -66,7 +67,7 @@ impl Row {
     }
 }
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     Row::new("enqueue", enqueue::measure),
     Row::new("cycle", cycle::measure),
     Row::new("million", million::measure),
@@ -77,6 +78,7 @@ const ROWS: [Row; 10] = [
     Row::new("rates", slow::at_rates).on_links(),
     Row::new("fair", fair::measure).on_links(),
     Row::new("cuts", cuts::measure).on_links(),
+    Row::new("picture", picture::measure),
 ];
 
 fn main() -> ExitCode {

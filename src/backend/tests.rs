@@ -69,6 +69,7 @@ fn file() -> Vec<Claimed> {
         original: Original::Never,
         max_edge: None,
         record: None,
+        variant: None,
     };
     tasks(1).into_iter().map(|task| Claimed { payload: Payload::File(Box::new(info.clone())), ..task }).collect()
 }

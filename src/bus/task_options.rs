@@ -79,6 +79,7 @@ impl FileOptions {
             original: options.word("original", &originals, Original::parse)?.unwrap_or(Original::Never),
             max_edge: max_edge.filter(|edge| *edge > 0),
             record: record.map(|[collection, id, field]| RecordField { collection, id, field }),
+            variant: None,
         };
         Ok(Self { task: TaskOptions::read(options, now)?, file })
     }

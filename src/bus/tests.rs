@@ -74,6 +74,7 @@ fn a_strategy((name, kind): (&str, Kind)) -> (StrategyName, Strategy) {
         conditions,
         max_wait: None,
         max_rate: None,
+        strip_gps: false,
     };
     (name, strategy)
 }
@@ -204,7 +205,15 @@ fn every_key_of_a_dictionary_stands_in_the_page() {
         attempts: 0,
         error: String::new(),
     };
-    let transfer = Transfer { done: 0, total: 0, chunk: 0, sent: 0, took: Duration::ZERO, upload: None };
+    let transfer = Transfer {
+        done: 0,
+        total: 0,
+        chunk: 0,
+        quality: Quality::Original,
+        sent: 0,
+        took: Duration::ZERO,
+        upload: None,
+    };
     let entry = HistoryEntry { at: WallTime::default(), event: String::new(), detail: String::new() };
     let (get, explain) = (part("### `Get("), part("### `Explain("));
     let dictionaries = [

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use zbus::{SerializeDict, Type, Variant};
 
 use crate::model::{
-    Block, HistoryEntry, Quality, Reason, Standing, State, Status, Task, TaskChange, Transfer, UploadStrategy, WallTime,
+    Block, HistoryEntry, Reason, Standing, State, Status, Task, TaskChange, Transfer, UploadStrategy, WallTime,
 };
 
 /// An `a{sv}` made by hand.
@@ -53,6 +53,8 @@ pub(super) struct ResultDict {
     status: Option<u32>,
     sent: Option<u64>,
     original: Option<u64>,
+    quality: Option<&'static str>,
+    original_task: Option<String>,
     duplicate: Option<bool>,
     body: Option<String>,
 }
@@ -82,6 +84,8 @@ pub(super) fn task(task: Task, reasons: &[Reason], status: &Status, now: WallTim
                 status: Some(result.status.into()),
                 sent: Some(file.as_ref().map_or(task.size, |file| file.sent)),
                 original: Some(file.as_ref().map_or(task.size, |file| file.original)),
+                quality: file.as_ref().map(|file| file.quality.as_str()),
+                original_task: file.as_ref().and_then(|file| file.original_task).map(|id| id.to_string()),
                 url: file.map(|file| file.url),
                 duplicate: Some(result.duplicate),
                 body: Some(result.body),
@@ -118,7 +122,7 @@ pub(super) fn task(task: Task, reasons: &[Reason], status: &Status, now: WallTim
         min_battery: task.overrides.min_battery.map(|floor| floor.percent().into()),
         rate: transfer.map(Transfer::rate),
         chunk_size: transfer.map(|transfer| count(transfer.chunk)),
-        quality: transfer.map(|_| Quality::Original.as_str()),
+        quality: transfer.map(|transfer| transfer.quality.as_str()),
         upload_strategy: transfer.and_then(|transfer| transfer.upload).map(UploadStrategy::as_str),
     }
 }

@@ -116,6 +116,7 @@ fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName,
     let conditions = conditions(&section, shipped, kind);
     let max_wait = section.duration_or_never("max_wait", SECOND..=30 * DAY);
     let max_rate = section.rate_or("max_rate", "unlimited", 8 * KIB..=GIB);
+    let strip_gps = section.boolean("strip_gps");
     section.finish();
     Strategy {
         name: name.clone(),
@@ -128,6 +129,7 @@ fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName,
         conditions,
         max_wait: max_wait.unwrap_or(shipped.max_wait),
         max_rate: max_rate.flatten(),
+        strip_gps: strip_gps.unwrap_or(false),
     }
 }
 

@@ -133,6 +133,8 @@ fn hours_budgets_and_rates_are_read() {
     let none = (String::new(), None, None);
     assert_eq!(read("window = ''\nmetered_bytes_per_day = 'unlimited'\nmax_rate = 'unlimited'"), none);
     assert_eq!(read("window = []"), none);
+    let strips = |keys: &str| strategy(&good(&format!("[strategy.photo]\n{keys}")), "photo").strip_gps;
+    assert!(strips("strip_gps = true") && !strips("strip_gps = false") && !strips(""));
 }
 
 #[test]

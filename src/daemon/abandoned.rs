@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use tracing::{debug, warn};
 
 use super::event::Event;
+use super::photos::Kept;
 use super::run::Daemon;
 use crate::model::{Abandoned, Answer};
 
@@ -29,7 +30,7 @@ impl Daemon {
             *telling = true;
             let (id, note, inbox) = (*id, abandoned.note.clone(), self.inbox.clone());
             tokio::spawn(async move {
-                let answer = backend.abandon(&note).await;
+                let answer = backend.abandon(Kept::read(&note).note).await;
                 inbox.send(Event::Abandoned { id, answer }).ok();
             });
         }

@@ -8,12 +8,14 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tracing::debug;
 
 use super::event::Event;
+use super::photos::{Preparing, Sending};
 use crate::backend::{Backend, Cue, Hands, Keep, Request};
 use crate::http::{Meter, Rate};
 use crate::model::{
     Answer, AttemptId, BackendName, Claimed, Cut, Network, NetworkId, Owner, Strategy, StrategyName, TaskId,
     TaskProgress, Transfer, Upload,
 };
+use crate::photo::Studio;
 use crate::store::Store;
 
 /// The attempts that run.
@@ -25,6 +27,7 @@ pub(super) struct Attempts {
     linked: watch::Sender<bool>,
     /// What counts and paces what leaves, of strategies that ask for it.
     meters: BTreeMap<(StrategyName, BackendName), Meter>,
+    studio: Arc<Studio>,
     /// The rates to which config holds the networks back by which backends are reached.
     rates: BTreeMap<BackendName, (NetworkId, Rate)>,
 }
@@ -49,6 +52,7 @@ impl Attempts {
             store,
             linked: watch::Sender::new(false),
             meters: BTreeMap::new(),
+            studio: Arc::default(),
             rates: BTreeMap::new(),
         }
     }
@@ -95,16 +99,28 @@ impl Attempts {
         self.running
             .insert(attempt, Running { strategy: of, backend: at, cut: Some(cut), tasks: ids, owner, cue, transfer });
         let (inbox, mut linked) = (self.inbox.clone(), self.linked.subscribe());
-        let keeper = Keeper { store: self.store.clone(), backend: backend.name().clone() };
+        let (store, studio, strip_gps) = (self.store.clone(), Arc::clone(&self.studio), policy.strip_gps);
         let reports = inbox.clone();
         tokio::spawn(async move {
-            let report = |transfer| {
-                reports.send(Event::Progress { attempt, transfer }).ok();
-            };
-            let spool = keeper.store.spool();
-            let request = Request { device: &device, strategy: &strategy, tasks: &tasks, spool, upload };
-            let hands = Hands { keep: &keeper, report: &report, cue: heeded, meter: meter.clone() };
-            let mut attempting = pin!(backend.attempt(request, hands));
+            let told = meter.clone();
+            let mut attempting = pin!(async {
+                let link = upload.strategy;
+                let with = Preparing { studio: &studio, store: &store, backend: &backend, link, strip_gps };
+                let sending = match Sending::prepare(tasks, with).await {
+                    Ok(sending) => sending,
+                    Err(answer) => return answer,
+                };
+                let report = |transfer| {
+                    let transfer = Transfer { quality: sending.quality, ..transfer };
+                    reports.send(Event::Progress { attempt, transfer }).ok();
+                };
+                let keeper = Keeper { store: &store, backend: backend.name(), mark: &sending.mark };
+                let Sending { tasks, folder, .. } = &sending;
+                let request = Request { device: &device, strategy: &strategy, tasks, spool: folder, upload };
+                let hands = Hands { keep: &keeper, report: &report, cue: heeded, meter: told };
+                let answer = backend.attempt(request, hands).await;
+                sending.conclude(answer, &store).await
+            });
             let answer = tokio::select! {
                 biased;
                 cut = stop => Answer::Cut(cut.unwrap_or(Cut::Shutdown)),
@@ -191,14 +207,16 @@ impl Attempts {
 }
 
 /// The memory of an attempt: the store.
-struct Keeper {
-    store: Store,
-    backend: BackendName,
+struct Keeper<'a> {
+    store: &'a Store,
+    backend: &'a BackendName,
+    /// Stands before each note.
+    mark: &'a str,
 }
 
-impl Keep for Keeper {
+impl Keep for Keeper<'_> {
     fn keep(&self, task: TaskId, note: String) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + '_>> {
-        let kept = self.store.keep(task, self.backend.clone(), note);
+        let kept = self.store.keep(task, self.backend.clone(), format!("{}{note}", self.mark));
         Box::pin(async move { kept.await.map_err(|error| error.to_string()) })
     }
 }

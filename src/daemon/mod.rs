@@ -12,6 +12,7 @@ mod log;
 mod networks;
 mod pauses;
 mod perform;
+mod photos;
 mod radios;
 mod run;
 mod service;

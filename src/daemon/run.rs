@@ -224,6 +224,8 @@ impl Daemon {
         self.store.free_files(ended.chain(news.removed));
         for change in news.changes {
             if change.state == State::Failed {
+                // Its file is kept for somebody who has it tried again, and then a copy is made anew.
+                self.store.free_copies([change.id]);
                 self.chronicle.failed(&change, now.moment);
             }
             // Also of an attempt that has ended and is not judged yet.

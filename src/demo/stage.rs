@@ -97,7 +97,7 @@ impl Stage {
     /// Starts a client program that hands over a folder: `ferryctl put`.
     pub(super) fn start_gallery(&self, folder: &Path) -> Result<Client, DemoError> {
         let child = Command::new(self.binaries.join("ferryctl"))
-            .args(["--address", &self.address, "--json", "put", "--app", "gallery"])
+            .args(["--address", &self.address, "--json", "put", "--app", "gallery", "--quality", "original"])
             .arg(folder)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

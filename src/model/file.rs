@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::UploadStrategy;
 use super::world::words;
+use super::{TaskId, UploadStrategy};
 
 words!(
     /// How much of a picture may be given away for a faster upload.
@@ -18,6 +18,13 @@ words!(
         Conservative = "conservative",
     }
 );
+
+impl Default for Quality {
+    /// What a file is that nothing was made of.
+    fn default() -> Self {
+        Self::Original
+    }
+}
 
 words!(
     /// What becomes of the original of a picture that was sent re-encoded.
@@ -38,6 +45,15 @@ pub struct RecordField {
     pub id: String,
     /// The field.
     pub field: String,
+}
+
+/// Which of the files that are one photo this one is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// The first task that carried the photo: servers know it by that.
+    pub photo: TaskId,
+    /// How the photo is in this file.
+    pub quality: Quality,
 }
 
 /// A file in the spool, and what its app said of it.
@@ -61,6 +77,8 @@ pub struct FileInfo {
     pub max_edge: Option<u32>,
     /// The record that learns of it.
     pub record: Option<RecordField>,
+    /// If the photo is sent as more than one file, or not as it was handed over: which this is.
+    pub variant: Option<Variant>,
 }
 
 /// What a task carries.
@@ -105,6 +123,8 @@ pub struct Transfer {
     pub total: u64,
     /// Bytes of the chunk that is on its way.
     pub chunk: u64,
+    /// What is sent.
+    pub quality: Quality,
     /// Bytes confirmed by this attempt.
     pub sent: u64,
     /// Since when it runs.

@@ -22,7 +22,7 @@ pub use config::{
     NetworkConfig, ProbeConfig, Quotas, StoreConfig,
 };
 pub use event::{Abandoned, StoreNews, TaskChange, TaskNews, TaskProgress};
-pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer};
+pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer, Variant};
 pub use hold::{Hold, HoldId};
 pub use ids::{AttemptId, BackendName, LaneId, NotAName, NotAnId, Owner, StrategyName, TaskId};
 pub use moment::{Moment, Now, WallTime};

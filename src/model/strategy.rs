@@ -202,6 +202,8 @@ pub struct Strategy {
     pub max_wait: Option<Duration>,
     /// The most bytes a second that all its attempts together send; at least 8 KiB.
     pub max_rate: Option<u64>,
+    /// Whether photos go without the place where they were taken.
+    pub strip_gps: bool,
 }
 
 #[cfg(test)]

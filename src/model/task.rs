@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::world::words;
-use super::{LaneId, Overrides, Owner, Payload, StrategyName, TaskId, WallTime};
+use super::{LaneId, Overrides, Owner, Payload, Quality, StrategyName, TaskId, WallTime};
 
 words!(
     /// The word for where a task stands.
@@ -91,6 +91,10 @@ pub struct Uploaded {
     pub sent: u64,
     /// Bytes that the app handed over.
     pub original: u64,
+    /// What was sent.
+    pub quality: Quality,
+    /// The task that carries the original there later.
+    pub original_task: Option<TaskId>,
 }
 
 /// A task as an app hands it over, checked and ready to be stored.

@@ -23,6 +23,7 @@ mod pause;
 mod policy;
 pub mod quality;
 mod reach;
+mod rendition;
 mod scheduler;
 mod settle;
 mod sleep;
@@ -36,6 +37,7 @@ pub use bandwidth::Unmeasurable;
 pub use blocked::{Situation, blocked};
 pub use budget::Spending;
 pub use links::Links;
+pub use rendition::rendition;
 pub use scheduler::Scheduler;
 
 use std::collections::BTreeMap;

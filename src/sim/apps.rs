@@ -182,6 +182,7 @@ fn payload(kind: Kind, random: &mut Rng) -> Payload {
             original: Original::Never,
             max_edge: None,
             record: None,
+            variant: None,
         })),
     }
 }

@@ -187,7 +187,7 @@ impl Server {
             9 if self.picky => ItemOutcome::Retry { after: Some(Duration::from_secs(40)), reason },
             _ => {
                 self.taken.insert(id);
-                let upload = file.map(|size| Uploaded { url: String::new(), sent: size, original: size });
+                let upload = file.map(|size| Uploaded { sent: size, original: size, ..Uploaded::default() });
                 ItemOutcome::Ok(TaskResult { status: 200, duplicate: false, body: String::new(), upload })
             }
         };

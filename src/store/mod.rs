@@ -262,6 +262,28 @@ impl Store {
         self.spool.free(ids);
     }
 
+    /// The folder of what was made of tasks' files to be sent in their place, each named by its task's id.
+    pub fn copies(&self) -> &Path {
+        self.spool.copies()
+    }
+
+    /// Something is about to be made of this task's file, in [`copies`](Self::copies): it goes with the file.
+    pub fn expect_copy(&self, id: TaskId) {
+        self.spool.expect_copy(id);
+    }
+
+    /// Removes what was made of the files of these tasks, on a thread.
+    pub fn free_copies(&self, ids: impl IntoIterator<Item = TaskId>) {
+        self.spool.free_copies(ids);
+    }
+
+    /// Gives the file of one task to another, which is about to come, too; resolves when that is on disk.
+    pub fn share_file(&self, from: TaskId, to: TaskId) -> impl Future<Output = std::io::Result<()>> + Send + 'static {
+        let spool = self.spool.clone();
+        let shared = tokio::task::spawn_blocking(move || spool.share(from, to));
+        async move { shared.await.unwrap_or_else(|error| Err(std::io::Error::other(error))) }
+    }
+
     /// Takes tasks back: those that are pending or running. How many there were.
     pub fn cancel(
         &self,

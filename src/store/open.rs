@@ -51,7 +51,7 @@ pub(super) fn open(
         Err(OpenError::Recover { source: StoreError::Damaged { .. }, .. }) => ready()?.open()?,
         other => other?,
     };
-    let spool = open_spool(&places.spool(), &writer, opening.salvage.is_some())?;
+    let spool = open_spool(&places, &writer, opening.salvage.is_some())?;
     // What is synced in a file whose name is not on the disk goes with the name in a power cut: the WAL and the spool may be
     // new. SQLite tries, but does not say if that failed.
     sync_folder(dir).map_err(io_error("syncing", dir))?;
@@ -60,11 +60,12 @@ pub(super) fn open(
 }
 
 /// What was carried over of a damaged database may not be all of it: then the files of what is missing are kept.
-fn open_spool(folder: &Path, writer: &Writer, is_salvaged: bool) -> Result<Spool, OpenError> {
-    let io_error = |source| OpenError::Io { doing: "opening the spool", path: folder.to_owned(), source };
-    let spool = Spool::open(folder, writer.held.clone()).map_err(io_error)?;
+fn open_spool(places: &Places, writer: &Writer, is_salvaged: bool) -> Result<Spool, OpenError> {
+    let folder = &places.spool();
+    let io_error = |source| OpenError::Io { doing: "opening the spool", path: folder.clone(), source };
+    let spool = Spool::open(folder, &places.copies(), writer.held.clone()).map_err(io_error)?;
     if !is_salvaged {
-        let sqlite = |source| OpenError::Sqlite { doing: "looking for the tasks of", path: folder.to_owned(), source };
+        let sqlite = |source| OpenError::Sqlite { doing: "looking for the tasks of", path: folder.clone(), source };
         spool.sweep_orphans(&writer.conn).map_err(sqlite)?;
     }
     Ok(spool)

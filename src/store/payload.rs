@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::sql::clip;
 use super::work::WORDS;
-use crate::model::{FileInfo, Original, Payload, Quality, RecordField, TaskResult, Uploaded};
+use crate::model::{FileInfo, Original, Payload, Quality, RecordField, TaskId, TaskResult, Uploaded, Variant};
 
 const MARK: &str = "file ";
 
@@ -31,8 +31,13 @@ pub(super) fn from_text(text: String) -> Option<Payload> {
 /// What a done task's `words` say: the answer's body, or where its file is.
 pub(super) fn words(result: &TaskResult) -> Cow<'_, str> {
     match &result.upload {
-        Some(Uploaded { url, sent, original }) => {
-            Cow::Owned(format!("{MARK}{}", json!({ "url": url, "sent": sent, "original": original })))
+        Some(Uploaded { url, sent, original, quality, original_task }) => {
+            let original_task = original_task.map(|id| id.to_string());
+            let upload = json!({
+                "url": url, "sent": sent, "original": original, "quality": quality.as_str(),
+                "original_task": original_task,
+            });
+            Cow::Owned(format!("{MARK}{upload}"))
         }
         None => Cow::Borrowed(clip(&result.body, WORDS)),
     }
@@ -43,19 +48,32 @@ pub(super) fn result(status: u16, duplicate: bool, words: String) -> TaskResult 
     let upload = words.strip_prefix(MARK).and_then(|upload| {
         let upload: Value = serde_json::from_str(upload).ok()?;
         let (sent, original) = (upload["sent"].as_u64()?, upload["original"].as_u64()?);
-        Some(Uploaded { url: upload["url"].as_str()?.to_owned(), sent, original })
+        Some(Uploaded {
+            url: upload["url"].as_str()?.to_owned(),
+            sent,
+            original,
+            // Before there were copies, nothing was said of them.
+            quality: upload["quality"].as_str().and_then(Quality::parse).unwrap_or_default(),
+            original_task: upload["original_task"].as_str().and_then(|id| TaskId::parse(id).ok()),
+        })
     });
     let body = if upload.is_some() { String::new() } else { words };
     TaskResult { status, duplicate, body, upload }
 }
 
 fn describe(file: &FileInfo) -> Value {
-    let FileInfo { size, sha256, name, content_type, metadata, quality, original, max_edge, record } = file;
+    let FileInfo { size, sha256, name, content_type, metadata, quality, original, max_edge, record, variant } = file;
+    let variant = variant.map(|variant| [variant.photo.to_string(), variant.quality.to_string()]);
     let record = record.as_ref().map(|at| [&at.collection, &at.id, &at.field]);
-    json!({
+    let mut description = json!({
         "size": size, "sha256": hex(sha256), "name": name, "type": content_type, "metadata": metadata,
         "quality": quality.as_str(), "original": original.as_str(), "max_edge": max_edge, "record": record,
-    })
+    });
+    // What apps hand over is described as before there were variants: a repeated request is known by that.
+    if let Some(variant) = variant {
+        description["variant"] = json!(variant);
+    }
+    description
 }
 
 fn file(value: &Value) -> Option<FileInfo> {
@@ -78,7 +96,13 @@ fn file(value: &Value) -> Option<FileInfo> {
         original: Original::parse(text("original")?)?,
         max_edge: value["max_edge"].as_u64().and_then(|edge| u32::try_from(edge).ok()),
         record,
+        variant: variant(&value["variant"]),
     })
+}
+
+fn variant(value: &Value) -> Option<Variant> {
+    let photo = TaskId::parse(value[0].as_str()?).ok()?;
+    Some(Variant { photo, quality: Quality::parse(value[1].as_str()?)? })
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -116,11 +140,23 @@ mod tests {
             original: Original::Later,
             max_edge: Some(2048),
             record: Some(RecordField { collection: "c".into(), id: "i".into(), field: "f".into() }),
+            variant: Some(Variant { photo: TaskId::mint(), quality: Quality::Original }),
         };
-        let plain = FileInfo { max_edge: None, record: None, ..file.clone() };
+        let plain = FileInfo { max_edge: None, record: None, variant: None, ..file.clone() };
         for payload in [Payload::Json("{\"file\":1}".into()), Payload::File(file.into()), Payload::File(plain.into())] {
             assert_eq!(from_text(to_text(&payload).into_owned()), Some(payload));
         }
+        let upload = Uploaded {
+            url: "https://x.example/1".to_owned(),
+            sent: 1,
+            original: 2,
+            quality: Quality::Conservative,
+            original_task: Some(TaskId::mint()),
+        };
+        let done = TaskResult { status: 204, upload: Some(upload), ..TaskResult::default() };
+        assert_eq!(result(204, false, words(&done).into_owned()), done);
+        let before = result(204, false, r#"file {"url":"u","sent":7,"original":7}"#.to_owned()).upload.unwrap();
+        assert_eq!((before.quality, before.original_task), (Quality::Original, None), "of an earlier version");
         assert_eq!(from_text("file {}".to_owned()), None);
         assert_eq!(from_text("file ".to_owned()), None);
     }

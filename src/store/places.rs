@@ -35,6 +35,11 @@ impl Places {
         self.dir.join("spool")
     }
 
+    /// Where what was made of some of them lies.
+    pub(super) fn copies(&self) -> PathBuf {
+        self.dir.join("copies")
+    }
+
     /// There while the database is thought to be damaged, or its WAL not to be on the disk.
     pub(super) fn suspicion(&self) -> Suspicion {
         Suspicion(self.dir.join("ferry.db.suspect"))

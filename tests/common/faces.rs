@@ -291,6 +291,7 @@ pub(crate) fn strategy(name: &str, kind: Kind, priority: u32) -> (StrategyName, 
         conditions,
         max_wait: None,
         max_rate: None,
+        strip_gps: false,
     };
     (name, strategy)
 }

@@ -22,6 +22,7 @@ mod netns;
 mod notify;
 mod outcomes;
 mod pause;
+mod photos;
 mod policy;
 mod portal;
 mod power;

@@ -70,6 +70,7 @@ impl Upload {
             original: Original::Never,
             max_edge: None,
             record: None,
+            variant: None,
         };
         let task = Claimed {
             id: TaskId::mint(),

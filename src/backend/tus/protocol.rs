@@ -152,7 +152,14 @@ fn value(text: String) -> Result<HeaderValue, Answer> {
 fn metadata(request: Request<'_>, task: &Claimed, file: &FileInfo) -> String {
     let id = task.id.to_string();
     let sha256: String = file.sha256.iter().map(|byte| format!("{byte:02x}")).collect();
-    let pairs = [("filename", file.name.as_str()), ("filetype", &file.content_type), ("metadata", &file.metadata)];
+    let photo = file.variant.map(|variant| variant.photo.to_string()).unwrap_or_default();
+    let pairs = [
+        ("filename", file.name.as_str()),
+        ("filetype", &file.content_type),
+        ("metadata", &file.metadata),
+        ("photo", &photo),
+        ("variant", file.variant.map_or("", |variant| variant.quality.as_str())),
+    ];
     let said = pairs.into_iter().filter(|(_, value)| !value.is_empty());
     let ours = [
         ("task", id.as_str()),

@@ -146,7 +146,7 @@ impl<'a> Session<'a> {
             }
         }
         let size = self.info.size;
-        let upload = Uploaded { url: now.place.as_str().to_owned(), sent: size, original: size };
+        let upload = Uploaded { url: now.place.as_str().to_owned(), sent: size, original: size, ..Uploaded::default() };
         Ok(TaskResult { status: now.status, upload: Some(upload), ..TaskResult::default() })
     }
 

@@ -63,6 +63,7 @@ pub(super) fn config() -> Config {
         },
         max_wait,
         max_rate: None,
+        strip_gps: false,
     };
     let strategies = [
         policy("metadata", Kind::Json, 1, 50, 5, 2.0, NetworkNeed::Any, None),

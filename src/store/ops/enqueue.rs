@@ -91,7 +91,7 @@ fn cancel_pending(work: &mut Work<'_>, new: &NewTask, key: &str) -> Result<()> {
 
 /// What `after` comes to.
 #[derive(Default)]
-struct After {
+pub(super) struct After {
     /// Tasks that are still to be done.
     waits_for: Vec<i64>,
     /// One that was cancelled: the new task fails at once.
@@ -129,7 +129,8 @@ fn was_pruned(work: &Work<'_>, id: TaskId) -> Result<bool> {
     Ok(is_version_7 && latest.is_some_and(|latest| *id.as_bytes() <= latest))
 }
 
-fn add(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<()> {
+/// Adds a task that is allowed and has its place.
+pub(super) fn add(work: &mut Work<'_>, new: &NewTask, after: &After) -> Result<()> {
     let row = insert(work, new, after)?;
     for on_task in &after.waits_for {
         work.conn

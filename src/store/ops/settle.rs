@@ -4,10 +4,15 @@ use rusqlite::Result;
 
 use super::super::error::StoreError;
 use super::super::operation::{Fault, Operation};
-use super::super::row::{Phase, Row};
-use super::super::sql::micros;
+use super::super::payload;
+use super::super::row::{Phase, Row, overrides_columns, overrides_from_row};
+use super::super::sql::{micros, strategy_from, wall};
 use super::super::work::{Return, Work};
-use crate::model::{Failure, Settlement, TaskError, TaskId, WallTime};
+use super::enqueue;
+use crate::model::{
+    Failure, FileInfo, NetworkNeed, NewTask, OnExisting, Original, Overrides, Payload, Quality, Settlement, TaskError,
+    TaskId, TaskResult, Variant, Waivers, WallTime,
+};
 
 /// Settles the tasks of an attempt.
 pub(in crate::store) struct Settle {
@@ -48,7 +53,13 @@ fn settle(work: &mut Work<'_>, row: Row, settlement: &Settlement, now: WallTime)
 /// The server has it although its owner took it back: that stays, but can be read.
 fn note_arrival(work: &mut Work<'_>, row: &Row, settlement: &Settlement, now: WallTime) -> Result<()> {
     match settlement {
-        Settlement::Done(_) => work.note_history(row.seq, now, "arrived-after-cancel", ""),
+        Settlement::Done(result) => {
+            // Nor does its original follow: the file that was kept for that is nobody's.
+            if let Some(id) = original_task(result) {
+                work.books.removed(id);
+            }
+            work.note_history(row.seq, now, "arrived-after-cancel", "")
+        }
         Settlement::Retry { .. } | Settlement::Advanced { .. } | Settlement::Release { .. } | Settlement::Failed(_) => {
             Ok(())
         }
@@ -57,7 +68,11 @@ fn note_arrival(work: &mut Work<'_>, row: &Row, settlement: &Settlement, now: Wa
 
 fn settle_running(work: &mut Work<'_>, mut row: Row, settlement: &Settlement, now: WallTime) -> Result<()> {
     match settlement {
-        Settlement::Done(result) => work.done(row, result, now),
+        Settlement::Done(result) => {
+            let follow = original_task(result).map(|id| follow(work, &row, id, now)).transpose()?.flatten();
+            work.done(row, result, now)?;
+            follow.map_or(Ok(()), |new| enqueue::add(work, &new, &enqueue::After::default()))
+        }
         Settlement::Retry { due, error } => {
             work.note_history(row.seq, now, "retry", error)?;
             let how = Return { due: micros(*due), attempts: row.attempts + 1, crashes: 0, error };
@@ -84,6 +99,50 @@ fn settle_running(work: &mut Work<'_>, mut row: Row, settlement: &Settlement, no
             work.fail(row, error, now)
         }
     }
+}
+
+fn original_task(result: &TaskResult) -> Option<TaskId> {
+    result.upload.as_ref().and_then(|upload| upload.original_task)
+}
+
+/// The task that carries the original of a photo after this one, on a link that costs nothing. It has no key: nothing
+/// that changes the photo need wait for it.
+fn follow(work: &Work<'_>, row: &Row, id: TaskId, now: WallTime) -> Result<Option<NewTask>> {
+    let mut find = work.conn.prepare_cached(concat!(
+        "SELECT account.app, lane.strategy, ",
+        overrides_columns!(),
+        ", tags, coalesce(payload, (SELECT body FROM payload WHERE payload.task = task.seq))
+         FROM task CROSS JOIN lane ON lane.id = task.lane CROSS JOIN account ON account.id = task.account WHERE seq = ?"
+    ))?;
+    find.query_row([row.seq], |columns| {
+        let tags: Option<String> = columns.get(6)?;
+        let Some(Payload::File(file)) = payload::from_text(columns.get(7)?) else { return Ok(None) };
+        let variant = Variant { photo: row.id, quality: Quality::Original };
+        let file = FileInfo {
+            quality: Quality::Original,
+            original: Original::Never,
+            max_edge: None,
+            record: None,
+            variant: Some(variant),
+            ..*file
+        };
+        let overrides = overrides_from_row(columns, 2)?;
+        Ok(Some(NewTask {
+            id,
+            owner: row.owner,
+            app: columns.get(0)?,
+            strategy: strategy_from(columns, 1)?,
+            overrides: Overrides { network: Some(NetworkNeed::Unmetered), waived: Waivers::default(), ..overrides },
+            payload: Payload::File(Box::new(file)),
+            key: None,
+            on_existing: OnExisting::Append,
+            after: vec![row.id],
+            tags: tags.and_then(|tags| serde_json::from_str(&tags).ok()).unwrap_or_default(),
+            expires: row.expires.map(wall),
+            request_id: None,
+            created: now,
+        }))
+    })
 }
 
 fn keep_last_error(work: &Work<'_>, row: &Row, error: &TaskError) -> Result<()> {

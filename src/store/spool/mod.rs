@@ -12,7 +12,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-use std::fs::DirBuilder;
+use std::fs::{DirBuilder, File};
 use std::future::Future;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -38,7 +38,10 @@ use source::Source;
 /// The spool of an open store.
 pub(super) struct Spool {
     folder: PathBuf,
+    /// Beside it, what was made of some of its files to be sent in their place, under the same names.
+    copies: PathBuf,
     broom: Arc<Broom>,
+    copies_broom: Arc<Broom>,
     lines: Arc<Lines>,
     held: Arc<Held>,
 }
@@ -102,17 +105,46 @@ impl Drop for Share {
 }
 
 impl Spool {
-    /// The spool in `folder`, which is made if it is not there. New copies do not begin before this returns: what lies
-    /// there now is old.
-    pub(super) fn open(folder: &Path, held: Arc<Held>) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        let broom = Arc::new(Broom::new(folder)?);
-        Ok(Self { folder: folder.to_owned(), broom, lines: Arc::default(), held })
+    /// The spool in `folder`, and `copies` beside it, which are made if they are not there. Nothing new comes before this
+    /// returns: what lies there now is old.
+    pub(super) fn open(folder: &Path, copies: &Path, held: Arc<Held>) -> io::Result<Self> {
+        for folder in [folder, copies] {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        }
+        let (broom, copies_broom) = (Arc::new(Broom::new(folder)?), Arc::new(Broom::new(copies)?));
+        let (folder, copies) = (folder.to_owned(), copies.to_owned());
+        Ok(Self { folder, copies, broom, copies_broom, lines: Arc::default(), held })
     }
 
     /// Where the files lie.
     pub(super) fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Where what is sent in their place lies.
+    pub(super) fn copies(&self) -> &Path {
+        &self.copies
+    }
+
+    /// Something is about to be made of this task's file.
+    pub(super) fn expect_copy(&self, id: TaskId) {
+        self.copies_broom.expect(id);
+    }
+
+    /// Removes what was made of these tasks' files.
+    pub(super) fn free_copies(&self, ids: impl IntoIterator<Item = TaskId>) {
+        self.copies_broom.sweep(ids);
+    }
+
+    /// Gives the file of one task to another that is to come, too. It takes no space where the file system has links.
+    pub(super) fn share(&self, from: TaskId, to: TaskId) -> io::Result<()> {
+        let (old, new) = (self.folder.join(from.to_string()), self.folder.join(to.to_string()));
+        self.broom.expect(to);
+        if std::fs::hard_link(&old, &new).is_err() {
+            std::fs::copy(&old, &new)?;
+            File::open(&new)?.sync_all()?;
+        }
+        File::open(&self.folder)?.sync_all()
     }
 
     /// Removes what no task needs.
@@ -122,11 +154,14 @@ impl Spool {
             tracing::info!("{} files in the spool belong to no task that needs them: they go", orphans.len());
             self.broom.sweep(orphans);
         }
+        self.copies_broom.sweep(self.copies_broom.orphans(conn)?);
         Ok(())
     }
 
     /// Removes the files of these tasks, those that have one, on a thread.
     pub(super) fn free(&self, ids: impl IntoIterator<Item = TaskId>) {
+        let ids: Vec<_> = ids.into_iter().collect();
+        self.copies_broom.sweep(ids.iter().copied());
         self.broom.sweep(ids);
     }
 

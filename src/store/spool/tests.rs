@@ -95,6 +95,7 @@ fn task() -> NewTask {
         original: Original::Never,
         max_edge: None,
         record: None,
+        variant: None,
     };
     NewTask {
         id: TaskId::mint(),

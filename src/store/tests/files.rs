@@ -16,6 +16,7 @@ fn photo(size: u64) -> NewTask {
         original: Original::Never,
         max_edge: None,
         record: None,
+        variant: None,
     };
     NewTask { payload: Payload::File(Box::new(file)), ..task() }
 }
@@ -51,7 +52,7 @@ fn a_file_is_claimed_as_it_was_handed_over_with_what_the_last_attempt_kept() {
         let rig = rig.reopen(START);
         let again = claimed(&rig);
         assert_eq!((&again.payload, again.note.as_deref()), (&new.payload, Some(URL)));
-        let upload = Some(Uploaded { url: URL.to_owned(), sent: size, original: size });
+        let upload = Some(Uploaded { url: URL.to_owned(), sent: size, original: size, ..Uploaded::default() });
         let result = TaskResult { status: 204, upload, ..TaskResult::default() };
         rig.settle(id, Settlement::Done(result.clone()), START);
         let Standing::Done { result: shown, .. } = rig.get(id).standing else { panic!("{:?}", rig.get(id)) };
@@ -136,4 +137,61 @@ fn a_files_bytes_count_to_the_quota() {
     let refused = wait(rig.store.enqueue(vec![photo(501)])).unwrap_err();
     assert!(matches!(refused, EnqueueError::QueueFull { what: Quota::Bytes, limit: 500, .. }), "{refused}");
     rig.add(photo(500));
+}
+
+#[test]
+fn the_original_of_a_photo_follows_as_a_task_of_its_own_in_the_same_transaction() {
+    let rig = Rig::new();
+    let mut new = NewTask {
+        key: Some("album".to_owned()),
+        tags: vec!["trip".to_owned()],
+        overrides: Overrides { network: Some(crate::model::NetworkNeed::Wifi), ..Overrides::default() },
+        expires: Some(START + seconds(1_000_000)),
+        ..photo(5_000_000)
+    };
+    let Payload::File(file) = &mut new.payload else { panic!("{new:?}") };
+    (file.original, file.max_edge) = (Original::Later, Some(2000));
+    let id = rig.add(new.clone());
+    claimed(&rig);
+    let follows = TaskId::mint();
+    let upload = Uploaded {
+        sent: 9,
+        original: 5_000_000,
+        quality: Quality::Conservative,
+        original_task: Some(follows),
+        ..Uploaded::default()
+    };
+    let result = TaskResult { status: 204, upload: Some(upload), ..TaskResult::default() };
+    rig.settle(id, Settlement::Done(result.clone()), START);
+    let task = rig.get(follows);
+    assert_eq!((task.standing.state(), task.size, task.owner), (State::Pending, 5_000_000, new.owner));
+    assert_eq!(
+        (&task.app, &task.strategy, &task.tags, task.expires),
+        (&new.app, &new.strategy, &new.tags, new.expires)
+    );
+    assert_eq!((task.key, task.after), (None, vec![id]));
+    assert_eq!(task.overrides.network, Some(crate::model::NetworkNeed::Unmetered));
+    let told: Vec<_> = rig.told().changes.into_iter().map(|change| (change.id, change.from, change.state)).collect();
+    assert!(told.ends_with(&[(id, Some(State::Running), State::Done), (follows, None, State::Pending)]), "{told:?}");
+    let Payload::File(file) = wait(rig.store.claim(LaneId(2), 1, START)).unwrap().remove(0).payload else { panic!() };
+    assert_eq!((file.quality, file.original, file.max_edge), (Quality::Original, Original::Never, None));
+    let variant = file.variant.unwrap();
+    assert_eq!((variant.photo, variant.quality), (id, Quality::Original));
+    // Told again, after the loop could not be sure that it was written, nothing is added.
+    rig.settle(id, Settlement::Done(result), START);
+    assert_consistent(&rig);
+}
+
+#[test]
+fn the_original_of_a_photo_that_was_taken_back_does_not_follow_and_its_file_goes() {
+    let rig = Rig::new();
+    let id = rig.add(photo(10));
+    claimed(&rig);
+    rig.cancel(id, START);
+    let follows = TaskId::mint();
+    let upload = Uploaded { original_task: Some(follows), ..Uploaded::default() };
+    rig.settle(id, Settlement::Done(TaskResult { upload: Some(upload), ..TaskResult::default() }), START);
+    assert!(wait(rig.store.get(Scope::All, follows)).is_err());
+    assert_eq!(rig.told().removed, [follows]);
+    assert_consistent(&rig);
 }
