@@ -254,6 +254,7 @@ fn some_setup(seed: u64, config: &Arc<Config>, random: &mut Rng) -> Setup {
         clocks: Clocks::default(),
         acts: some_acts(config, random),
         lazy: false,
+        told_of_reach: true,
     }
 }
 

@@ -15,11 +15,13 @@ mod flight;
 mod laws;
 mod life;
 mod link;
+mod look;
 mod power;
 mod scenario;
 mod seen;
 mod server;
 mod soak;
+mod wires;
 
 pub use config::config;
 pub use core::Core;

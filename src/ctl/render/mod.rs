@@ -5,6 +5,8 @@ mod bars;
 mod because;
 #[cfg(feature = "tools")]
 mod bend;
+#[cfg(feature = "tools")]
+mod compare;
 mod doctor;
 mod explain;
 mod palette;
@@ -26,7 +28,7 @@ pub(super) use palette::Palette;
 
 use super::exit::{Exit, Failure};
 #[cfg(feature = "tools")]
-use super::views::{BendView, SimulationView};
+use super::views::{BendView, ComparisonView, SimulationView};
 use super::views::{
     CheckView, CountView, EndView, EnqueueView, ExplainView, ListView, PutView, StatusView, TaskView, WatchView,
 };
@@ -189,6 +191,11 @@ impl<'a> Printer<'a> {
     pub(super) fn simulation(&mut self, view: &SimulationView) -> Result<(), Failure> {
         let text = |printer: &Self| simulate::text(view, printer.palette);
         self.write(view, text)
+    }
+
+    #[cfg(feature = "tools")]
+    pub(super) fn comparison(&mut self, view: &ComparisonView) -> Result<(), Failure> {
+        self.write(view, |printer| compare::text(view, printer.palette))
     }
 
     /// Text that is the same in both forms: help, completions.

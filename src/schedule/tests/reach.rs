@@ -431,7 +431,11 @@ fn those_that_try_together_try_once() {
         rig.sleep(2 * MINUTE);
         found(&mut rig, connectivity);
         rig.succeed();
-        assert_eq!((rig.running.len(), reach_of(&rig, "other")), (3, Connectivity::Full), "one that gets through is enough");
+        assert_eq!(
+            (rig.running.len(), reach_of(&rig, "other")),
+            (3, Connectivity::Full),
+            "one that gets through is enough"
+        );
     }
 }
 
