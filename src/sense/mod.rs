@@ -9,3 +9,16 @@ pub mod services;
 mod uevent;
 pub mod wifi;
 pub mod zone;
+
+use std::future::pending;
+
+use tokio::sync::watch;
+
+pub use netlink::Unanswered;
+
+/// Resolves when there is a new value; never if nobody can send one any more.
+async fn changed<T>(values: &mut watch::Receiver<T>) {
+    if values.changed().await.is_err() {
+        pending::<()>().await;
+    }
+}

@@ -1,7 +1,7 @@
 //! Netlink sockets (netlink(7)): one on which the kernel tells that something changed, one on which it is asked what is
 //! so. They know no protocol beyond the header that all of them share.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
 
 use netlink_packet_core::{
@@ -74,6 +74,50 @@ fn told(read: io::Result<()>) -> Result<(), Errno> {
     }
 }
 
+/// Listens, with a socket that may break.
+#[derive(Default)]
+pub(super) struct Ear {
+    hints: Option<Hints>,
+    /// Why the last [`Hints`] broke, if they had told nothing before.
+    deaf: Option<Errno>,
+}
+
+impl Ear {
+    /// Why nothing can be heard, told once. The socket that broke is not replaced before that, or this would spin.
+    pub(super) fn deafness(&mut self) -> Option<Errno> {
+        self.deaf.take()
+    }
+
+    /// Whether it listens already.
+    pub(super) fn listens(&self) -> bool {
+        self.hints.is_some()
+    }
+
+    /// Listens, by `open` if it does not yet.
+    pub(super) fn listen(&mut self, open: impl FnOnce() -> Result<Hints, Errno>) -> Result<&mut Hints, Errno> {
+        match &mut self.hints {
+            Some(hints) => Ok(hints),
+            none => Ok(none.insert(open()?)),
+        }
+    }
+
+    /// Resolves when the truth may have changed, or no longer can be heard of. Cancel-safe.
+    pub(super) async fn hint(&mut self) {
+        let Some(hints) = &mut self.hints else {
+            return pending().await;
+        };
+        if let Err(errno) = hints.next().await {
+            self.deaf = (!hints.proven()).then_some(errno);
+            self.hints = None;
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn broken(errno: Errno) -> Self {
+        Self { hints: None, deaf: Some(errno) }
+    }
+}
+
 /// Asks. The kernel answers a request while it is sent, so nothing is ever waited for: an answer that is not there is an
 /// error.
 pub(super) struct Questions {
@@ -98,6 +142,37 @@ pub(super) enum Trouble {
     Failed(Errno),
     /// It makes no sense to us.
     Unreadable(String),
+}
+
+/// What the kernel has not told, and why.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unanswered {
+    /// It did not answer, or refused to.
+    #[error("asking the kernel for its {what}: {errno}")]
+    Failed {
+        /// What was asked for.
+        what: &'static str,
+        /// How it failed.
+        errno: Errno,
+    },
+    /// Its answer makes no sense to us.
+    #[error("reading the kernel's {what}: {reason}")]
+    Unreadable {
+        /// What was asked for.
+        what: &'static str,
+        /// What is wrong with the answer.
+        reason: String,
+    },
+}
+
+impl Trouble {
+    /// Says what was asked for.
+    pub(super) fn about(self, what: &'static str) -> Unanswered {
+        match self {
+            Self::Failed(errno) => Unanswered::Failed { what, errno },
+            Self::Unreadable(reason) => Unanswered::Unreadable { what, reason },
+        }
+    }
 }
 
 impl From<io::Error> for Trouble {

@@ -9,13 +9,13 @@ mod sysfs;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::future::pending;
 use std::net::IpAddr;
 
 use rustix::io::Errno;
 use tokio::sync::watch;
 
-use super::netlink::Hints;
+use super::changed;
+use super::netlink::{Ear, Unanswered};
 use crate::model::{BackendName, Facts, InterfaceRule, Network};
 use netlink::Query;
 
@@ -32,22 +32,9 @@ pub enum LinkError {
     /// The socket that tells of changes broke, twice in a row.
     #[error("listening for changes of the network: {0}")]
     Listen(Errno),
-    /// The kernel did not answer, or refused to.
-    #[error("asking the kernel for its {what}: {errno}")]
-    Ask {
-        /// What was asked for.
-        what: &'static str,
-        /// How it failed.
-        errno: Errno,
-    },
-    /// The kernel's answer makes no sense to us.
-    #[error("reading the kernel's {what}: {reason}")]
-    Answer {
-        /// What was asked for.
-        what: &'static str,
-        /// What is wrong with the answer.
-        reason: String,
-    },
+    /// The kernel has not told.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
 }
 
 /// Calls `news` with the network by backend: once at the start, then whenever it differs from the last time, because of
@@ -73,25 +60,16 @@ pub async fn watch(
             () = changed(&mut targets) => {}
             () = changed(&mut rules) => {}
             () = changed(&mut facts) => {}
-            () = sense.hint() => {}
+            () = sense.ear.hint() => {}
         }
-    }
-}
-
-/// Resolves when there is a new value; never if nobody can send one any more.
-async fn changed<T>(values: &mut watch::Receiver<T>) {
-    if values.changed().await.is_err() {
-        pending::<()>().await;
     }
 }
 
 /// The two sockets, opened when they are needed.
 #[derive(Default)]
 struct Sense {
-    hints: Option<Hints>,
+    ear: Ear,
     query: Option<Query>,
-    /// Why the last [`Hints`] broke, if they had told nothing before.
-    deaf: Option<Errno>,
 }
 
 impl Sense {
@@ -101,13 +79,11 @@ impl Sense {
         rules: &[InterfaceRule],
         facts: &Facts,
     ) -> Result<BTreeMap<BackendName, Network>, LinkError> {
-        if let Some(errno) = self.deaf.take() {
+        if let Some(errno) = self.ear.deafness() {
             return Err(LinkError::Listen(errno));
         }
         // Listening comes first: what changes while the truth is read sends another hint.
-        if self.hints.is_none() {
-            self.hints = Some(netlink::hints().map_err(LinkError::Open)?);
-        }
+        self.ear.listen(netlink::hints).map_err(LinkError::Open)?;
         let wanted: BTreeSet<IpAddr> = targets.values().flatten().copied().collect();
         let tables = self.read(&wanted).or_else(|_broken| self.read(&wanted))?;
         let network = |addresses: &Vec<IpAddr>| choose::network(addresses, &tables, rules, facts);
@@ -123,18 +99,6 @@ impl Sense {
         let tables = query.tables(wanted)?;
         self.query = Some(query);
         Ok(tables)
-    }
-
-    /// Resolves when the truth may have changed. A socket that breaks is replaced by the next look; one that breaks
-    /// without ever having told anything is not, or this would spin.
-    async fn hint(&mut self) {
-        let Some(hints) = &mut self.hints else {
-            return pending().await;
-        };
-        if let Err(errno) = hints.next().await {
-            self.deaf = (!hints.proven()).then_some(errno);
-            self.hints = None;
-        }
     }
 }
 
@@ -153,10 +117,10 @@ mod tests {
 
     #[tokio::test]
     async fn deafness_is_told_once_and_healed_by_the_next_look() {
-        let mut sense = Sense { deaf: Some(Errno::IO), ..Sense::default() };
+        let mut sense = Sense { ear: Ear::broken(Errno::IO), ..Sense::default() };
         assert_eq!(sense.look(&Targets::new(), &[], &Facts::new()), Err(LinkError::Listen(Errno::IO)));
-        assert!(sense.hints.is_none(), "what broke at once is not opened again at once");
+        assert!(!sense.ear.listens(), "what broke at once is not opened again at once");
         assert_eq!(sense.look(&Targets::new(), &[], &Facts::new()), Ok(BTreeMap::new()));
-        assert!(sense.hints.is_some());
+        assert!(sense.ear.listens());
     }
 }

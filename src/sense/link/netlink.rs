@@ -10,8 +10,7 @@ use netlink_packet_route::{AddressFamily, RouteNetlinkMessage, address::AddressM
 use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::io::Errno;
 
-use super::super::netlink::{End, Hints, Questions, Trouble};
-use super::LinkError;
+use super::super::netlink::{End, Hints, Questions, Unanswered};
 use super::tables::{Address, DefaultRoute, Interface, Lookup, Tables};
 
 /// RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE and RTNLGRP_IPV6_RULE (19) as a bit
@@ -37,7 +36,7 @@ impl Query {
     }
 
     /// All that is so now; the routes to `wanted` addresses as the kernel would choose them for our packets.
-    pub(super) fn tables(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<Tables, LinkError> {
+    pub(super) fn tables(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<Tables, Unanswered> {
         let mut tables = Tables::default();
         for interface in self.dump("links", &links(), Interface::parse)? {
             tables.interfaces.insert(interface.index, interface);
@@ -55,34 +54,25 @@ impl Query {
         what: &'static str,
         request: &RouteNetlinkMessage,
         parse: impl Fn(&[u8]) -> Result<Option<T>, DecodeError>,
-    ) -> Result<Vec<T>, LinkError> {
+    ) -> Result<Vec<T>, Unanswered> {
         let found = self.0.dump(request.message_type(), &bytes(request), parse);
-        found.map_err(|trouble| LinkError::of(what, trouble))
+        found.map_err(|trouble| trouble.about(what))
     }
 
-    fn lookup(&mut self, address: IpAddr) -> Result<Lookup, LinkError> {
+    fn lookup(&mut self, address: IpAddr) -> Result<Lookup, Unanswered> {
         let (what, request) = ("route to a backend", route_to(address));
         let mut found = Lookup::NoRoute;
         let end = self.0.ask(request.message_type(), 0, &bytes(&request), |message| {
             found = Lookup::parse(message)?;
             Ok(())
         });
-        match end.map_err(|trouble| LinkError::of(what, trouble))? {
+        match end.map_err(|trouble| trouble.about(what))? {
             End::Complete | End::Interrupted => Ok(found),
             // No route of any kind; or a kernel without that protocol.
             End::Refused(Errno::NETUNREACH | Errno::OPNOTSUPP | Errno::AFNOSUPPORT) => Ok(Lookup::NoRoute),
             // The errors of unreachable, prohibit and blackhole (`fib_props` in net/ipv4/fib_semantics.c).
             End::Refused(Errno::HOSTUNREACH | Errno::ACCESS | Errno::INVAL) => Ok(Lookup::Refused),
-            End::Refused(errno) => Err(LinkError::Ask { what, errno }),
-        }
-    }
-}
-
-impl LinkError {
-    fn of(what: &'static str, trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Failed(errno) => Self::Ask { what, errno },
-            Trouble::Unreadable(reason) => Self::Answer { what, reason },
+            End::Refused(errno) => Err(Unanswered::Failed { what, errno }),
         }
     }
 }
@@ -133,6 +123,6 @@ mod tests {
     #[test]
     fn a_refused_dump_is_an_error_and_not_an_empty_answer() {
         let refused = Query::of(NETLINK_GENERIC).unwrap().tables(&BTreeSet::new());
-        assert_eq!(refused.err(), Some(LinkError::Ask { what: "links", errno: Errno::NOENT }));
+        assert_eq!(refused.err(), Some(Unanswered::Failed { what: "links", errno: Errno::NOENT }));
     }
 }

@@ -3,8 +3,7 @@
 
 use netlink_packet_core::{DecodeError, parse_string, parse_u16, parse_u32};
 
-use super::super::netlink::{Questions, for_each_attribute};
-use super::WifiError;
+use super::super::netlink::{Questions, Unanswered, for_each_attribute};
 
 /// The bit of the group `notify` (its number is GENL_ID_CTRL), which tells that a family has come or gone.
 pub(super) const COMINGS_AND_GOINGS: u32 = 1 << (GENL_ID_CTRL - 1);
@@ -35,9 +34,9 @@ pub(super) struct Family {
 
 impl Family {
     /// Looks for it among all families; `None` if this kernel has no Wi-Fi. To ask for it by name would load its module.
-    pub(super) fn find(questions: &mut Questions) -> Result<Option<Self>, WifiError> {
+    pub(super) fn find(questions: &mut Questions) -> Result<Option<Self>, Unanswered> {
         let all = questions.dump(GENL_ID_CTRL, &request(CTRL_CMD_GETFAMILY), Self::parse);
-        all.map(|found| found.into_iter().next()).map_err(|trouble| WifiError::of("families", trouble))
+        all.map(|found| found.into_iter().next()).map_err(|trouble| trouble.about("families"))
     }
 
     /// Reads a CTRL_CMD_NEWFAMILY; `None` if it is of another.

@@ -6,7 +6,6 @@ mod family;
 mod radio;
 
 use std::collections::BTreeMap;
-use std::future::pending;
 use std::io;
 use std::thread;
 
@@ -14,7 +13,8 @@ use netlink_sys::protocols::NETLINK_GENERIC;
 use rustix::io::Errno;
 use tokio::sync::{oneshot, watch};
 
-use super::netlink::{Hints, Questions, Trouble};
+use super::changed;
+use super::netlink::{Ear, Hints, Questions, Unanswered};
 use crate::model::Radio;
 use family::Family;
 
@@ -24,34 +24,12 @@ pub enum WifiError {
     /// The kernel's hints cannot be heard.
     #[error("listening for changes of Wi-Fi: {0}")]
     Listen(Errno),
-    /// The kernel did not answer, or refused to.
-    #[error("asking the kernel for its {what}: {errno}")]
-    Ask {
-        /// What was asked for.
-        what: &'static str,
-        /// How it failed.
-        errno: Errno,
-    },
-    /// The kernel's answer makes no sense to us.
-    #[error("reading the kernel's {what}: {reason}")]
-    Answer {
-        /// What was asked for.
-        what: &'static str,
-        /// What is wrong with the answer.
-        reason: String,
-    },
+    /// The kernel has not told.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     /// No thread to read on.
     #[error("reading the radios: {0}")]
     Thread(String),
-}
-
-impl WifiError {
-    fn of(what: &'static str, trouble: Trouble) -> Self {
-        match trouble {
-            Trouble::Failed(errno) => Self::Ask { what, errno },
-            Trouble::Unreadable(reason) => Self::Answer { what, reason },
-        }
-    }
 }
 
 /// The Wi-Fi network that each interface is in, by the interface's name.
@@ -71,30 +49,21 @@ pub async fn watch(mut asked: watch::Receiver<u64>, mut news: impl FnMut(Result<
         }
         wanted = tokio::select! {
             () = changed(&mut asked) => true,
-            () = sense.hint() => false,
+            () = sense.ear.hint() => false,
         };
-    }
-}
-
-/// Resolves when there is a new value; never if nobody can send one any more.
-async fn changed<T>(values: &mut watch::Receiver<T>) {
-    if values.changed().await.is_err() {
-        pending::<()>().await;
     }
 }
 
 /// The ear, and to which family's groups it listens.
 #[derive(Default)]
 struct Sense {
-    hints: Option<Hints>,
+    ear: Ear,
     joined: Option<Family>,
-    /// Why the last [`Hints`] broke, if they had told nothing before.
-    deaf: Option<Errno>,
 }
 
 impl Sense {
     async fn look(&mut self) -> Result<Radios, WifiError> {
-        if let Some(errno) = self.deaf.take() {
+        if let Some(errno) = self.ear.deafness() {
             return Err(WifiError::Listen(errno));
         }
         match self.listen() {
@@ -108,31 +77,20 @@ impl Sense {
 
     /// Listens to all that concerns us. Listening comes first: what changes while the truth is read sends another hint.
     fn listen(&mut self) -> Result<Option<Family>, WifiError> {
-        if self.hints.is_none() {
+        if !self.ear.listens() {
             self.joined = None;
-            self.hints = Some(Hints::open(NETLINK_GENERIC, family::COMINGS_AND_GOINGS).map_err(WifiError::Listen)?);
         }
+        let open = || Hints::open(NETLINK_GENERIC, family::COMINGS_AND_GOINGS);
+        let hints = self.ear.listen(open).map_err(WifiError::Listen)?;
         let mut questions = Questions::open(NETLINK_GENERIC).map_err(WifiError::Listen)?;
         let family = Family::find(&mut questions)?;
         if self.joined != family
-            && let (Some(hints), Some(family)) = (&mut self.hints, &family)
+            && let Some(family) = &family
         {
             family.groups.iter().try_for_each(|group| hints.join(*group)).map_err(WifiError::Listen)?;
         }
         self.joined.clone_from(&family);
         Ok(family)
-    }
-
-    /// Resolves when the truth may have changed. A socket that breaks is replaced by the next look; one that breaks
-    /// without ever having told anything is not, or this would spin.
-    async fn hint(&mut self) {
-        let Some(hints) = &mut self.hints else {
-            return pending().await;
-        };
-        if let Err(errno) = hints.next().await {
-            self.deaf = (!hints.proven()).then_some(errno);
-            self.hints = None;
-        }
     }
 }
 
@@ -148,7 +106,7 @@ async fn read_on_a_thread(family: Family) -> Result<Radios, WifiError> {
 
 fn read(family: &Family) -> Result<Radios, WifiError> {
     let mut questions = Questions::open(NETLINK_GENERIC).map_err(WifiError::Listen)?;
-    radio::read(family, &mut questions)
+    Ok(radio::read(family, &mut questions)?)
 }
 
 #[cfg(test)]
@@ -157,10 +115,10 @@ mod tests {
 
     #[tokio::test]
     async fn deafness_is_told_once_and_healed_by_the_next_look() {
-        let mut sense = Sense { deaf: Some(Errno::IO), ..Sense::default() };
+        let mut sense = Sense { ear: Ear::broken(Errno::IO), ..Sense::default() };
         assert_eq!(sense.look().await, Err(WifiError::Listen(Errno::IO)));
-        assert!(sense.hints.is_none(), "what broke at once is not opened again at once");
+        assert!(!sense.ear.listens(), "what broke at once is not opened again at once");
         assert!(sense.look().await.is_ok());
-        assert!(sense.hints.is_some());
+        assert!(sense.ear.listens());
     }
 }

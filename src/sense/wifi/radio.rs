@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use netlink_packet_core::{DecodeError, parse_i8, parse_string, parse_u32};
 
-use super::super::netlink::{Questions, Trouble, for_each_attribute};
+use super::super::netlink::{Questions, Trouble, Unanswered, for_each_attribute};
+use super::Radios;
 use super::family::{Family, HEADER, request};
-use super::{Radios, WifiError};
 use crate::model::Radio;
 
 // linux/nl80211.h
@@ -41,10 +41,9 @@ struct Station {
 }
 
 /// Reads which network each interface is in.
-pub(super) fn read(family: &Family, questions: &mut Questions) -> Result<Radios, WifiError> {
-    let failed = |trouble| WifiError::of("Wi-Fi interfaces", trouble);
-    let interfaces =
-        questions.dump(family.id, &request(NL80211_CMD_GET_INTERFACE), Interface::parse).map_err(failed)?;
+pub(super) fn read(family: &Family, questions: &mut Questions) -> Result<Radios, Unanswered> {
+    let interfaces = questions.dump(family.id, &request(NL80211_CMD_GET_INTERFACE), Interface::parse);
+    let interfaces = interfaces.map_err(|trouble| trouble.about("Wi-Fi interfaces"))?;
     let mut radios = BTreeMap::new();
     for interface in interfaces {
         let stations = stations(family, questions, interface.index)?;
@@ -54,7 +53,7 @@ pub(super) fn read(family: &Family, questions: &mut Questions) -> Result<Radios,
     Ok(radios)
 }
 
-fn stations(family: &Family, questions: &mut Questions, interface: u32) -> Result<Vec<Station>, WifiError> {
+fn stations(family: &Family, questions: &mut Questions, interface: u32) -> Result<Vec<Station>, Unanswered> {
     let mut wanted = request(NL80211_CMD_GET_STATION);
     wanted.extend(8_u16.to_ne_bytes());
     wanted.extend(NL80211_ATTR_IFINDEX.to_ne_bytes());
@@ -63,7 +62,7 @@ fn stations(family: &Family, questions: &mut Questions, interface: u32) -> Resul
         Ok(stations) => Ok(stations),
         // It has gone, is switched off, or its driver cannot tell: then there is no signal to show.
         Err(Trouble::Failed(_)) => Ok(Vec::new()),
-        Err(trouble) => Err(WifiError::of("Wi-Fi stations", trouble)),
+        Err(trouble) => Err(trouble.about("Wi-Fi stations")),
     }
 }
 
