@@ -4,6 +4,8 @@
 mod compression;
 mod http;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod tus;
 
 use std::path::Path;

@@ -127,6 +127,10 @@ fn is_taken(answer: &Answer, task: TaskId) -> bool {
 }
 
 impl Core for Fifo {
+    fn anew(&self, config: Arc<Config>, _: u64) -> Self {
+        Self::new(config, self.gives_up)
+    }
+
     fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
         match input {

@@ -34,3 +34,4 @@ mod system_bus;
 mod tunnel;
 mod uploads;
 mod visitors;
+mod wild;
