@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tests/setup.sh
-need gcc gcc dbus-daemon dbus-daemon ip iproute2 nft nftables busctl systemd unshare util-linux \
+need gcc gcc strace strace dbus-daemon dbus-daemon ip iproute2 nft nftables busctl systemd unshare util-linux \
   /usr/bin/python3 python3 /usr/lib/python3/dist-packages/gi python3-gi \
   mkfs.xfs xfsprogs filefrag e2fsprogs losetup mount \
   xmllint libxml2-utils /usr/share/polkit-1/policyconfig-1.dtd polkitd \

@@ -19,6 +19,8 @@ use crate::store::StoreError;
 pub(crate) enum Event {
     /// The store committed something.
     Stored(StoreNews),
+    /// Only opening the store anew mends it.
+    StoreBroken,
     /// The network is now so, or its sense fails.
     Networks(Result<BTreeMap<BackendName, Network>, LinkError>),
     /// Power was read, or its sense fails.

@@ -59,6 +59,6 @@ async fn serve(arguments: DaemonArguments) -> ExitCode {
     info!("ready: ferryd {}", env!("CARGO_PKG_VERSION"));
     match run::run(daemon, sources).await {
         Ended::Asked => ExitCode::SUCCESS,
-        Ended::BusLost | Ended::QueueDamaged => ExitCode::FAILURE,
+        Ended::BusLost | Ended::QueueBroken => ExitCode::FAILURE,
     }
 }

@@ -40,8 +40,8 @@ pub(crate) enum Ended {
     Asked,
     /// The bus went away; systemd starts us again when it is back.
     BusLost,
-    /// The queue's file is damaged; the next start carries over what is readable.
-    QueueDamaged,
+    /// Only opening the queue anew mends it, as the next start does.
+    QueueBroken,
 }
 
 /// The running daemon. Every field is touched by the loop alone.
@@ -155,15 +155,11 @@ impl Daemon {
             Event::Resolved => self.wiring.resolved(),
             Event::Claimed { attempt, tasks } => {
                 self.unclaimed -= 1;
-                let (tasks, damage) = match tasks {
-                    Ok(tasks) => (tasks, None),
-                    Err(error) => {
-                        error!(attempt = attempt.0, "claiming tasks for attempt {}: {error}", attempt.0);
-                        (Vec::new(), error.is_damage().then_some(Ended::QueueDamaged))
-                    }
-                };
+                let tasks = tasks.unwrap_or_else(|error| {
+                    error!(attempt = attempt.0, "claiming tasks for attempt {}: {error}", attempt.0);
+                    Vec::new()
+                });
                 self.core.handle(Input::Claimed { attempt, tasks }, now);
-                return damage;
             }
             Event::Progress { attempt, transfer } => self.progress(attempt, transfer, now),
             Event::Finished { attempt, answer } => {
@@ -180,7 +176,6 @@ impl Daemon {
                 error!("writing how {} tasks ended, trying again: {error}", settlements.len());
                 self.unwritten -= 1;
                 self.core.handle(Input::Unsettled(settlements), now);
-                return error.is_damage().then_some(Ended::QueueDamaged);
             }
             Event::Settled => self.unwritten -= 1,
             Event::LetGo(id) => self.let_go(id, now),
@@ -193,6 +188,10 @@ impl Daemon {
                 }
             }
             Event::Signal(Signal::Terminate) => return Some(Ended::Asked),
+            Event::StoreBroken => {
+                error!("the queue must be opened anew");
+                return Some(Ended::QueueBroken);
+            }
             Event::BusLost => {
                 warn!("the bus connection ended");
                 return Some(Ended::BusLost);

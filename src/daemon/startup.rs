@@ -267,6 +267,10 @@ impl store::Listener for Listener {
     fn news(&mut self, news: StoreNews) {
         self.inbox.send(Event::Stored(news)).ok();
     }
+
+    fn broken(&mut self) {
+        self.inbox.send(Event::StoreBroken).ok();
+    }
 }
 
 fn options(config: &Config) -> store::Options {

@@ -41,11 +41,6 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether only opening the store anew, which carries over what is readable, can mend it.
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::Damaged { .. })
-    }
-
     pub(super) fn new(doing: &'static str, source: rusqlite::Error) -> Self {
         if is_full(&source) {
             return Self::NoSpace { doing };
@@ -278,6 +273,16 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     error.sqlite_error().is_some_and(|error| {
         error.code == ErrorCode::DiskFull || error.extended_code == rusqlite::ffi::SQLITE_IOERR_SHMSIZE
     })
+}
+
+/// Whether a sync failed, so that nobody knows what of the writes before it is on the disk.
+pub(super) fn is_unsynced(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|error| error.extended_code == rusqlite::ffi::SQLITE_IOERR_FSYNC)
+}
+
+/// The error of a sync that failed.
+pub(super) fn unsynced() -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_IOERR_FSYNC), None)
 }
 
 /// Whether the file is not, or no longer, a sound database: SQLite says so, or there is a value that is never written.

@@ -104,6 +104,9 @@ pub trait Listener: Send + 'static {
 
     /// What commits changed; new tasks alone may be gathered for some milliseconds.
     fn news(&mut self, news: StoreNews);
+
+    /// Only opening the store anew mends it: its file is damaged, or what was written may not be on the disk. Told once.
+    fn broken(&mut self) {}
 }
 
 impl<F: FnMut(StoreNews) + Send + 'static> Listener for F {

@@ -1,7 +1,8 @@
 //! Opening: the directory and its lock, whose database it is, its schema, the damage, the threads.
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::agenda::Agenda;
 use super::books::Books;
 use super::cursor::CursorKey;
-use super::error::{OpenError, StoreError, is_damaged, is_full};
+use super::error::{OpenError, StoreError, is_damaged, is_full, is_unsynced};
 use super::ops::recover::{Recover, Recovered};
 use super::peek::peek;
 use super::places::{Places, Suspicion};
@@ -20,7 +21,7 @@ use super::read::serve;
 use super::reserve::Reserve;
 use super::spool::Spool;
 use super::threads::{Threads, spawn};
-use super::writer::Writer;
+use super::writer::{Health, Writer};
 use super::{Listener, Opening, Options, salvage, schema};
 use crate::model::WallTime;
 
@@ -37,7 +38,7 @@ pub(super) fn open(
         let path = path.to_owned();
         move |source| OpenError::Io { doing, path, source }
     };
-    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(io_error("making the state directory", dir))?;
+    make_folder(dir).map_err(io_error("making the state directory", dir))?;
     let lock = take_lock(&places)?;
     let ready = || -> Result<Ready, OpenError> {
         let reserve = Reserve::open(&places.reserve(), options.reserve)
@@ -51,6 +52,9 @@ pub(super) fn open(
         other => other?,
     };
     let spool = open_spool(&places.spool(), &writer, opening.salvage.is_some())?;
+    // What is synced in a file whose name is not on the disk goes with the name in a power cut: the WAL and the spool may be
+    // new. SQLite tries, but does not say if that failed.
+    sync_folder(dir).map_err(io_error("syncing", dir))?;
     let threads = start(writer, lock, dir, listener)?;
     Ok((threads, spool, opening))
 }
@@ -64,6 +68,25 @@ fn open_spool(folder: &Path, writer: &Writer, is_salvaged: bool) -> Result<Spool
         spool.sweep_orphans(&writer.conn).map_err(sqlite)?;
     }
     Ok(spool)
+}
+
+/// Makes a folder that is not there, with those above it. Their names are on the disk when it returns.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let above = folder.parent().filter(|above| !above.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(above)?;
+    match DirBuilder::new().mode(0o700).create(folder) {
+        Err(error) if !folder.is_dir() => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    // Left there, it would be taken for safe by the next start.
+    sync_folder(above).inspect_err(|_| drop(fs::remove_dir(folder)))
+}
+
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }
 
 fn take_lock(places: &Places) -> Result<File, OpenError> {
@@ -92,6 +115,10 @@ impl Ready {
         let file = self.places.database();
         let suspicion = self.places.suspicion();
         salvage::finish(&file, self.now)?;
+        if suspicion.is_raised() {
+            let wal = self.places.wal();
+            write_anew(&wal).map_err(|source| OpenError::Io { doing: "writing anew", path: wal, source })?;
+        }
         let (conn, salvage) = match self.connect(&suspicion) {
             Ok(conn) => (conn, None),
             Err(error) => {
@@ -129,6 +156,9 @@ impl Ready {
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
             Ok(conn)
         });
+        if conn.as_ref().is_err_and(is_unsynced) {
+            suspicion.raise();
+        }
         conn.map_err(|source| OpenError::Sqlite { doing: "opening the queue database", path: file, source })
     }
 
@@ -146,11 +176,31 @@ impl Ready {
             reserve: self.reserve,
             sync: schema::Sync::Full,
             suspicion,
+            health: Health::Sound,
         };
         let recovered = writer
             .perform(Recover { now: self.now })
             .map_err(|source| OpenError::Recover { path: file.clone(), source })?;
         Ok((writer, recovered))
+    }
+}
+
+/// Brings a file to the disk whose last sync failed: what the kernel took for written then it writes now. A power cut
+/// meanwhile leaves each piece as it is or as it was.
+fn write_anew(file: &Path) -> io::Result<()> {
+    let file = match OpenOptions::new().read(true).write(true).open(file) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let (mut piece, mut at) = (vec![0; 64 << 10], 0);
+    loop {
+        match file.read_at(&mut piece, at)? {
+            0 => return file.sync_all(),
+            count => {
+                file.write_all_at(&piece[..count], at)?;
+                at += count as u64;
+            }
+        }
     }
 }
 

@@ -16,6 +16,11 @@ impl Places {
         self.dir.join("ferry.db")
     }
 
+    /// What was committed and is not yet in the queue's own file.
+    pub(super) fn wal(&self) -> PathBuf {
+        with_suffix(&self.database(), "-wal")
+    }
+
     /// Held while a daemon has the directory.
     pub(super) fn lock(&self) -> PathBuf {
         self.dir.join("lock")
@@ -30,13 +35,14 @@ impl Places {
         self.dir.join("spool")
     }
 
-    /// There while the database is thought to be damaged.
+    /// There while the database is thought to be damaged, or its WAL not to be on the disk.
     pub(super) fn suspicion(&self) -> Suspicion {
         Suspicion(self.dir.join("ferry.db.suspect"))
     }
 }
 
-/// Remembers across a restart that SQLite found damage, so that the next open checks the whole database.
+/// Remembers across a restart that SQLite found damage or could not sync, so that the next open writes the WAL anew and
+/// checks the whole database. It is not synced: a power cut that takes it also takes what only looked as if it were on disk.
 #[derive(Debug, Clone)]
 pub(super) struct Suspicion(PathBuf);
 
@@ -44,7 +50,7 @@ impl Suspicion {
     /// From now on.
     pub(super) fn raise(&self) {
         if let Err(error) = File::create(&self.0) {
-            tracing::error!("noting that the queue database is damaged: {error}");
+            tracing::error!("noting that the queue database is to be checked: {error}");
         }
     }
 

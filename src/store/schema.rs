@@ -1,7 +1,7 @@
 //! The database's shape: how a connection is set up, and how an older schema becomes this one.
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, Result, TransactionBehavior};
+use rusqlite::{Connection, Error, OpenFlags, Result, TransactionBehavior, ffi};
 use std::path::Path;
 
 /// `Ferr`, in the file's header, so that `file` and we know whose it is.
@@ -36,11 +36,25 @@ pub(super) fn prepare_writer(conn: &Connection) -> Result<()> {
          PRAGMA mmap_size = 0;
          PRAGMA page_size = {PAGE_SIZE};
          PRAGMA cache_size = -{WRITER_CACHE};
-         PRAGMA journal_mode = WAL;
-         PRAGMA synchronous = FULL;
-         PRAGMA journal_size_limit = -1;
-         PRAGMA wal_autocheckpoint = 1000;"
-    ))
+         PRAGMA journal_size_limit = -1;"
+    ))?;
+    switch_to_wal(conn)?;
+    set_sync(conn, Sync::Full)
+}
+
+/// Without a WAL all seems to go well, and a power cut takes the last commits.
+fn switch_to_wal(conn: &Connection) -> Result<()> {
+    // It writes when it ends, after the row that says what is meant.
+    let mut switch = conn.prepare("PRAGMA journal_mode = WAL")?;
+    let mut rows = switch.query([])?;
+    while rows.next()?.is_some() {}
+    let mode: String = conn.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+    // A database in memory has none.
+    if mode == "wal" || mode == "memory" {
+        return Ok(());
+    }
+    let words = format!("it cannot have a write-ahead log: its journal mode is {mode}");
+    Err(Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_CANTOPEN), Some(words)))
 }
 
 /// A connection that only reads.
@@ -73,11 +87,12 @@ pub(super) enum Sync {
     Lazy,
 }
 
-/// Sets how the next transactions are committed.
+/// Sets how the next transactions are committed. A checkpoint, which syncs the WAL first and whose failure SQLite keeps to
+/// itself, follows only those that have synced it themselves: nobody would hear that lazy ones before it are lost.
 pub(super) fn set_sync(conn: &Connection, sync: Sync) -> Result<()> {
     conn.execute_batch(match sync {
-        Sync::Full => "PRAGMA synchronous = FULL",
-        Sync::Lazy => "PRAGMA synchronous = NORMAL",
+        Sync::Full => "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 1000",
+        Sync::Lazy => "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 0",
     })
 }
 
@@ -128,6 +143,26 @@ mod tests {
             assert!(claim.query(bound).unwrap().next().unwrap().is_none());
         }
         assert_eq!(claim.get_status(StatementStatus::RePrepare), 0);
+    }
+
+    #[test]
+    fn only_what_is_synced_is_followed_by_a_checkpoint() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("a.db");
+        let conn = Connection::open(&file).unwrap();
+        prepare_writer(&conn).unwrap();
+        conn.execute_batch("CREATE TABLE one (a)").unwrap();
+        let size = || std::fs::metadata(&file).unwrap().len();
+        let add = || conn.execute("INSERT INTO one VALUES (zeroblob(3000000))", []).unwrap();
+        set_sync(&conn, Sync::Lazy).unwrap();
+        let before = size();
+        for _ in 0..3 {
+            add();
+        }
+        assert_eq!(size(), before);
+        set_sync(&conn, Sync::Full).unwrap();
+        add();
+        assert!(size() > before + 12_000_000, "{}", size());
     }
 
     #[test]

@@ -5,10 +5,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Instant;
 
 use rusqlite::Connection;
+use rusqlite::config::DbConfig;
 
 use super::agenda::Agenda;
 use super::books::Books;
-use super::error::{StoreError, is_full};
+use super::error::{StoreError, is_full, is_unsynced, unsynced};
 use super::operation::{Job, Operation, Went, job};
 use super::pace::NewsPace;
 use super::places::Suspicion;
@@ -36,19 +37,37 @@ pub(super) struct Writer {
     pub(super) reserve: Reserve,
     /// How the last transaction was committed.
     pub(super) sync: Sync,
-    /// Raised when the file turns out to be damaged.
+    /// Raised when only the next open can mend the database.
     pub(super) suspicion: Suspicion,
+    pub(super) health: Health,
+}
+
+/// Whether the database is still to be worked with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Health {
+    /// It is.
+    Sound,
+    /// It is damaged: what can still be written is, and the next open mends it.
+    Damaged,
+    /// A sync failed. The kernel tells that once and then takes what it could not write for written, so that a later sync
+    /// would succeed without it, and what is written after it would be lost with it in a power cut. Nothing more is
+    /// written; the next open writes the WAL anew.
+    Unsynced,
 }
 
 impl Writer {
     /// Serves until every handle is gone.
     pub(super) fn serve(mut self, inbox: &Receiver<Box<dyn Job>>, mut listener: impl Listener) {
         let mut pace = NewsPace::new(Instant::now());
+        let mut is_told = false;
         loop {
             let tell = match next(inbox, pace.deadline()) {
                 Ok(first) => {
                     let mut group = gather(first, inbox);
                     self.commit_group(&mut group);
+                    if self.health == Health::Unsynced {
+                        break;
+                    }
                     let adds_only = group.iter().all(|job| job.adds());
                     listener.answered(Answers(group));
                     pace.committed(adds_only, Instant::now())
@@ -61,6 +80,18 @@ impl Writer {
                     listener.news(news);
                 }
                 pace.told(Instant::now());
+            }
+            if self.health == Health::Damaged && !std::mem::replace(&mut is_told, true) {
+                listener.broken();
+            }
+        }
+        if self.health == Health::Unsynced {
+            listener.broken();
+            // Whether what was asked took effect only the next open can tell: nobody is answered.
+            inbox.iter().for_each(drop);
+            // Nor is what may not be in the WAL brought into the database.
+            if let Err(error) = self.conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+                tracing::error!("leaving the WAL as it is: {error}");
             }
         }
         if let Err((_, error)) = self.conn.close() {
@@ -82,6 +113,9 @@ impl Writer {
         let closed = self.reserve.is_spent() && !self.reserve.refill();
         if let Err(error) = self.attempt(group, closed) {
             if is_full(&error) { self.commit_on_full_disk(group, error) } else { self.one_by_one(group, closed, error) }
+        }
+        if self.health == Health::Unsynced {
+            return;
         }
         self.reserve.resize(self.options.reserve);
         if self.reserve.is_spent() && self.reserve.refill() {
@@ -109,6 +143,9 @@ impl Writer {
             return self.give_up(job.as_mut(), error);
         }
         for job in group {
+            if self.health == Health::Unsynced {
+                return;
+            }
             if let Err(error) = self.attempt(std::slice::from_mut(job), closed) {
                 self.give_up(job.as_mut(), error);
             }
@@ -120,13 +157,22 @@ impl Writer {
         tracing::error!("the store refuses an operation: {error}");
         if let StoreError::Damaged { .. } = error {
             self.suspicion.raise();
+            self.health = Health::Damaged;
         }
         job.refuse(error);
     }
 
     /// One transaction. `closed`: what adds work is refused.
     fn attempt(&mut self, group: &mut [Box<dyn Job>], closed: bool) -> rusqlite::Result<()> {
-        self.transaction(group, closed).inspect_err(|_| {
+        if self.health == Health::Unsynced {
+            return Err(unsynced());
+        }
+        self.transaction(group, closed).inspect_err(|error| {
+            if is_unsynced(error) {
+                tracing::error!("what was written may not be on the disk, nothing more is: {error}");
+                self.suspicion.raise();
+                self.health = Health::Unsynced;
+            }
             if !self.conn.is_autocommit()
                 && let Err(error) = self.conn.execute_batch("ROLLBACK")
             {

@@ -140,7 +140,12 @@ impl<'n> Device<'n> {
     }
 
     /// The same by another command.
-    pub(crate) fn switch_on_by(&mut self, mut command: Command) {
+    pub(crate) fn switch_on_by(&mut self, command: Command) {
+        assert!(self.starts_by(command), "it ended before it was ready:\n{}", self.log());
+    }
+
+    /// The same, but it may end before it owns its name; whether it got there.
+    pub(crate) fn starts_by(&mut self, mut command: Command) -> bool {
         assert!(self.daemon.is_none(), "it runs already");
         let daemon = match self.netns {
             Some(netns) => netns.spawn(&mut command),
@@ -149,16 +154,20 @@ impl<'n> Device<'n> {
         self.daemon = Some(daemon.expect("ferryd runs"));
         let deadline = Instant::now() + HANG;
         while !self.watcher.is_owned() {
-            assert!(!self.has_ended(), "it ended before it was ready:\n{}", self.log());
+            if self.has_ended() {
+                return false;
+            }
             assert!(
                 self.watcher.hear(deadline.min(Instant::now() + Duration::from_millis(100)))
                     || Instant::now() < deadline
             );
         }
         self.watcher.follow();
+        true
     }
 
-    fn has_ended(&mut self) -> bool {
+    /// Whether the daemon has ended by itself, or never ran.
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.daemon.as_mut().is_none_or(|daemon| daemon.try_wait().expect("our child").is_some())
     }
 

@@ -129,6 +129,11 @@ fn the_bus_lost_is_a_safe_point_and_a_failure() {
     assert_eq!(status.code(), Some(1), "{}", device.log());
     assert!(device.log().contains("the bus connection ended"), "{}", device.log());
     assert!(server.wait_until(|log| log.in_flight == 0, HANG));
+    // As long as it stays away each start says so, and leaves the queue as it is.
+    for _ in 0..4 {
+        let (code, said) = refused(device.command());
+        assert!(code == 1 && said.contains("on the bus: "), "{code}: {said}");
+    }
 
     let mut again = Device::off(None, &config(&server));
     fs::rename(device.state(), again.state()).expect("moved");

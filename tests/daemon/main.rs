@@ -9,6 +9,7 @@ mod ctl;
 mod damage;
 mod device;
 mod doctor;
+mod faults;
 mod flaps;
 mod hold;
 mod journal;

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use ferryd::demo::{At, Behaviour, Fault, Gate, Wait};
-use ferryd::model::{Answer, BackendConfig};
+use ferryd::model::{Answer, AnswerMode, BackendConfig};
 
 use crate::setup::{PATIENCE, attempt, backend, config, config_for, listener, serve, tasks};
 
@@ -78,12 +78,40 @@ async fn rubbish_is_no_answer() {
         b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(),
         b"HTTP/1.1 banana\r\n\r\n".to_vec(),
         b"HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\n{}".to_vec(),
+        b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{}".to_vec(),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n{}".to_vec(),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 1\r\n\r\n{}".to_vec(),
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX: \0\r\n\r\n{}".to_vec(),
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n".to_vec(),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffff1\r\n{}".to_vec(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec(),
         huge_line,
     ] {
         server.behave(Behaviour::fault(Fault::Raw(rubbish)));
         unreachable(&attempt(&backend, &tasks(1)).await);
     }
+}
+
+/// Where the status is the outcome, an answer waiting on the connection would make the next task done unseen.
+#[tokio::test]
+async fn an_answer_that_nobody_asked_for_answers_no_later_request() {
+    let listener = listener();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        let answer = |status| format!("HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\n{{}}");
+        // The first connection stays open.
+        let connections = [answer("200 OK").repeat(2), answer("422 No")].map(|answers| {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            stream.write_all(answers.as_bytes()).unwrap();
+            stream
+        });
+        connections.map(|mut stream| stream.read_to_end(&mut Vec::new()).is_ok())
+    });
+    let backend = backend(&BackendConfig { answer: AnswerMode::Status, ..config(&url) });
+    assert!(matches!(attempt(&backend, &tasks(1)).await, Answer::Results(_)));
+    let second = attempt(&backend, &tasks(1)).await;
+    assert!(matches!(second, Answer::Status { code: 422, .. }), "{second:?}");
 }
 
 #[tokio::test]

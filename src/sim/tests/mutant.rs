@@ -104,16 +104,10 @@ impl Mutant {
 
     /// Notes what a claim brought.
     fn follow(&mut self, input: &Input) {
-        match input {
-            Input::Lanes(lanes) => {
-                self.lanes.extend(lanes.iter().map(|lane| (lane.id, lane.strategy.clone())));
-            }
-            Input::Claimed { tasks, .. } => {
-                if let Some((.., claimed)) = &mut self.claim {
-                    claimed.clone_from(tasks);
-                }
-            }
-            _ => {}
+        if let Input::Lanes(lanes) = input {
+            self.lanes.extend(lanes.iter().map(|lane| (lane.id, lane.strategy.clone())));
+        } else if let (Input::Claimed { tasks, .. }, Some((.., claimed))) = (input, &mut self.claim) {
+            claimed.clone_from(tasks);
         }
     }
 
@@ -175,12 +169,9 @@ impl Core for Mutant {
     }
 
     fn given_up_at(&self) -> Option<u32> {
-        match self.flaw {
-            Flaw::LosesWhatRan => None,
-            Flaw::GivesUpAtOnce => Some(1),
-            Flaw::NeverGivesUp => Some(u32::MAX),
-            _ => Some(3),
-        }
+        let most = [(Flaw::GivesUpAtOnce, 1), (Flaw::NeverGivesUp, u32::MAX)];
+        let most = most.iter().find(|(flaw, _)| *flaw == self.flaw).map_or(3, |(_, most)| *most);
+        (self.flaw != Flaw::LosesWhatRan).then_some(most)
     }
 
     fn handle(&mut self, input: Input, now: Now) {
