@@ -33,7 +33,10 @@ fn commands(heading: &str) -> Vec<String> {
 #[test]
 fn every_shell_block_is_known_here() {
     let headings: Vec<String> = shell_blocks().map(|block| block.heading).collect();
-    assert_eq!(headings, ["Two commands", "Handing work over", "Handing work over", "Running it"]);
+    assert_eq!(
+        headings,
+        ["Two commands", "Handing work over", "Handing work over", "Running it", "Beside the spec's queue"]
+    );
 }
 
 #[test]
@@ -97,6 +100,25 @@ fn the_configuration_is_taken() {
     fs::write(&file, &block.text).expect("a file");
     let config = ferryd::config::load(Some(&file)).unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(config.backends.len(), 2);
+}
+
+/// What stands below its command is what that prints. After a change: FERRY_UPDATE_DOCS=1 cargo test --test readme
+#[test]
+fn the_comparison_is_what_the_program_prints() {
+    let heading = "Beside the spec's queue";
+    let [command] = &commands(heading)[..] else { panic!("one command") };
+    let words: Vec<&str> = command.split_whitespace().collect();
+    assert_eq!(words[0], "ferryctl");
+    let output = Command::new(env!("CARGO_BIN_EXE_ferryctl")).args(&words[1..]).output().expect("it runs");
+    let printed = String::from_utf8(output.stdout).expect("UTF-8");
+    let shown = blocks("README.md").into_iter().find(|block| block.heading == heading && block.language == "text");
+    let shown = shown.expect("what it prints").text;
+    if std::env::var_os("FERRY_UPDATE_DOCS").is_some() {
+        let page = root().join("README.md");
+        let text = fs::read_to_string(&page).expect("a page").replace(&shown, &printed);
+        return fs::write(page, text).expect("a page");
+    }
+    assert_eq!(shown, printed, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The targets of a page's links, but for those to other sites.

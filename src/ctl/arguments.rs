@@ -372,9 +372,13 @@ pub(super) struct Simulate {
     /// Decides all that is left to chance: the same result again.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(super) seed: u64,
-    /// Let the same devices live once more with another queue, to compare: fifo is the spec's.
-    #[arg(long, value_name = "QUEUE", value_parser = ["fifo"])]
-    pub(super) baseline: Option<String>,
+    /// Let the same devices live once more with another queue, to compare: fifo is the spec's, patient the same but that it
+    /// never gives a task up.
+    #[arg(long, value_name = "QUEUE", value_parser = ["fifo", "patient"])]
+    pub(super) baseline: Vec<String>,
+    /// All scenarios, one after another, with both of these queues: Ferry's figures divided by theirs.
+    #[arg(long, conflicts_with_all = ["scenario", "baseline", "plot"])]
+    pub(super) compare: bool,
     /// Draw how old data gets: an SVG picture, a panel a strategy.
     #[arg(long, value_name = "FILE")]
     pub(super) plot: Option<PathBuf>,

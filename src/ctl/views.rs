@@ -435,18 +435,26 @@ pub(super) struct SimulationView {
     pub(super) queues: Vec<QueueView>,
 }
 
+/// What `simulate --compare` counted: each scenario with all queues.
+#[cfg(feature = "tools")]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(super) struct ComparisonView {
+    pub(super) simulations: Vec<SimulationView>,
+}
+
 /// What the devices did with one kind of queue.
 #[cfg(feature = "tools")]
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct QueueView {
-    /// `ferry` or `fifo`.
+    /// `ferry`, `fifo` or `patient`.
     pub(super) queue: &'static str,
     pub(super) strategies: Vec<FateView>,
     /// Bytes that went up, by type of network.
     pub(super) bytes: BTreeMap<&'static str, u64>,
     /// Seconds.
     pub(super) radio_on: u64,
-    pub(super) wakes: u64,
+    /// Deadlines that came, by name.
+    pub(super) wakes: BTreeMap<&'static str, u64>,
     pub(super) requests: u64,
     /// Requests in the busiest second.
     pub(super) peak: u32,

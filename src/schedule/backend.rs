@@ -48,6 +48,8 @@ pub(super) struct Illness {
     pub(super) until: Moment,
     /// The server asked for silence until then.
     silent_until: Moment,
+    /// How often another way was tried since it began.
+    ways: u32,
 }
 
 /// Whether an attempt was made to see if an outage is over.
@@ -74,10 +76,15 @@ impl Backend {
         }
     }
 
-    /// The way to it is another: what seemed an outage may have been the old way's fault.
-    pub(super) fn rerouted(&mut self, now: Moment) {
-        if let Health::Ill(illness) = &mut self.health {
-            illness.until = illness.until.min(now.max(illness.silent_until));
+    /// The way to it is another: what seemed an outage may have been the old way's fault. That is tried at once, and again
+    /// only after longer and longer: a link that comes and goes must not outrun the backoff of a server that is down.
+    pub(super) fn rerouted(&mut self, now: Moment, cap: Duration) {
+        let Health::Ill(illness) = &mut self.health else { return };
+        let rest = if illness.ways == 0 { Duration::ZERO } else { backoff::ceiling(cap, MULTIPLIER, illness.ways) };
+        let earliest = now.max(illness.silent_until).max(illness.failed + rest);
+        if earliest < illness.until {
+            illness.until = earliest;
+            illness.ways = illness.ways.saturating_add(1);
         }
     }
 
@@ -127,9 +134,9 @@ impl Backend {
     }
 
     fn fall_ill(&mut self, ill: Ill, words: String, asked: Duration, now: Now, cap: Duration, rng: &mut fastrand::Rng) {
-        let (since, before) = match &self.health {
-            Health::Ill(illness) if illness.ill == ill => (illness.since, illness.failures),
-            Health::Ill(_) | Health::Up => (now.wall, 0),
+        let (since, before, ways) = match &self.health {
+            Health::Ill(illness) if illness.ill == ill => (illness.since, illness.failures, illness.ways),
+            Health::Ill(_) | Health::Up => (now.wall, 0, 0),
         };
         let wait = match ill {
             Ill::Down | Ill::Auth | Ill::Tls => backoff::wait(rng, cap, MULTIPLIER, before, Some(asked)),
@@ -143,6 +150,7 @@ impl Backend {
             failed: now.moment,
             until: now.moment + wait,
             silent_until: now.moment + asked,
+            ways,
         });
     }
 

@@ -34,9 +34,10 @@ impl Scheduler {
 
     /// What hindered this way does no more: what seemed an outage may have been its fault.
     fn excuse_outages(&mut self, backends: &BTreeSet<BackendName>, now: Moment) {
+        let cap = self.config.limits.backoff_cap;
         for name in backends {
             if let Some(backend) = self.backends.get_mut(name) {
-                backend.rerouted(now);
+                backend.rerouted(now, cap);
             }
         }
     }
@@ -167,7 +168,7 @@ impl Scheduler {
         match verdict {
             Verdict::Proven => self.reach.answered(backend),
             Verdict::Up if secure => self.reach.answered(backend),
-            Verdict::Ill { .. } | Verdict::Unchanged if doubtful && !others => self.reach.forget(backend),
+            Verdict::Ill { .. } | Verdict::Unchanged if doubtful => self.reach.denied(backend, others),
             Verdict::Up | Verdict::Ill { .. } | Verdict::Unchanged => {}
         }
         self.see_reach();

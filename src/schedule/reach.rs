@@ -208,6 +208,14 @@ impl Reach {
         self.heard.insert(backend.clone(), Heard::Trying);
     }
 
+    /// An answer of the backend was somebody else's, or did not come. A try has told what it could, and others that are under
+    /// way begin no new one; what the backend has shown itself counts as long as any of them (`others`) may show it again.
+    pub(super) fn denied(&mut self, backend: &BackendName, others: bool) {
+        if self.heard.get(backend) == Some(&Heard::Trying) || !others {
+            self.heard.remove(backend);
+        }
+    }
+
     /// What the backend has shown does not count any more.
     pub(super) fn forget(&mut self, backend: &BackendName) {
         self.heard.remove(backend);

@@ -186,7 +186,7 @@ impl Scheduler {
             let new = world.networks.get(name).filter(|network| network.connected);
             let rerouted = new.is_some_and(|new| old.is_none_or(|old| Route::of(old).is_lost_in(new)));
             if rerouted {
-                backend.rerouted(now.moment);
+                backend.rerouted(now.moment, self.config.limits.backoff_cap);
             }
             if rerouted || new.is_none() {
                 self.reach.forget(name);

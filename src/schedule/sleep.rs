@@ -19,7 +19,8 @@ impl Scheduler {
             return;
         }
         // What seemed an outage may have been the way to sleep, and a server may be back after the night.
-        self.backends.values_mut().for_each(|backend| backend.rerouted(now.moment));
+        let cap = self.config.limits.backoff_cap;
+        self.backends.values_mut().for_each(|backend| backend.rerouted(now.moment, cap));
         let run_on = self.attempts.iter().filter(|(_, attempt)| attempt.cut.is_none());
         self.effects.extend(run_on.map(|(id, _)| Effect::LinkBack { attempt: *id }));
     }

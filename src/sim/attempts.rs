@@ -7,14 +7,18 @@ use super::core::Core;
 use super::device::Device;
 use super::disk::Asked;
 use super::flight::Flight;
+use super::look::Look;
 use super::seen::{Seen, Witness};
 use super::server::{Server, is_file};
-use crate::model::{Answer, AttemptId, BackendName, Claimed, Finding, Moment, StrategyName};
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Moment, StrategyName};
 use crate::schedule::{Effect, Input};
 
-/// Bytes of a request beside what it carries: TLS, headers, and what stands around an item.
-const OVERHEAD: u64 = 600;
+/// Bytes of a handshake, TCP's and TLS's; of a request's head; of what stands around an item.
+const HANDSHAKE: u64 = 500;
+const HEAD: u64 = 300;
 const PER_ITEM: u64 = 110;
+/// Bytes to somebody who does not shake hands: a port that is closed, or a portal in the server's place.
+const KNOCK: u64 = 300;
 
 /// Bytes of an answer, and of what it says of each item.
 const ANSWER: u64 = 300;
@@ -43,10 +47,12 @@ impl<C: Core, W: Witness> Device<C, W> {
             }
             Effect::Abort { attempt, cut } => self.on(attempt, |flight| flight.cut(cut)),
             Effect::AtChunk { attempt, then } => self.on(attempt, |flight| flight.at_chunk = then),
-            // A request that stood still goes on by itself when its link is back.
-            Effect::LinkBack { .. } | Effect::Announce | Effect::KeepEstimates(_) => {}
+            Effect::LinkBack { attempt } => self.on(attempt, Flight::reconnect),
+            Effect::Announce | Effect::KeepEstimates(_) => {}
             Effect::KeepSpent(spent) => self.spent = spent,
-            Effect::Probe { look, .. } => self.look_around(look),
+            Effect::Probe { look, .. } => {
+                self.look = Some(Look::begin(look, &self.link, self.now.moment, &mut self.random));
+            }
             Effect::ReadPower => {
                 let world = self.world();
                 self.witness.see(&Seen::World(&world), self.now);
@@ -58,13 +64,6 @@ impl<C: Core, W: Witness> Device<C, W> {
             Effect::Settle(settlements) => self.ask(Asked::Settle { settlements, at: self.now.wall }),
             Effect::Tidy => self.ask(Asked::Tidy { at: self.now.wall }),
         }
-    }
-
-    /// A look how far the network reaches.
-    fn look_around(&mut self, look: u64) {
-        let connectivity = super::link::network(&self.link, self.roaming).connectivity;
-        let finding = Finding { connectivity, words: String::new() };
-        self.core.handle(Input::Probed { look, finding }, self.now);
     }
 
     fn on(&mut self, attempt: AttemptId, change: impl FnOnce(&mut Flight)) {
@@ -95,19 +94,32 @@ impl<C: Core, W: Witness> Device<C, W> {
 
     /// Sends the next request of an attempt: all of its tasks, or the next chunk of its file.
     pub(super) fn request(&mut self, attempt: AttemptId) {
-        let wait = 2 * self.link.round_trip + self.link.jitter.mul_f64(self.random.f64());
-        let wait = wait + self.server.latency(self.now.moment);
+        let (link, now) = (self.link, self.now.moment);
+        let jitter = link.jitter.mul_f64(self.random.f64());
+        let chunk = self.config.backends.values().map(|backend| backend.chunk).max();
         let Some(flight) = self.flights.get_mut(&attempt) else { return };
-        let wait = wait + down(&self.link, ANSWER + ANSWER_PER_ITEM * flight.tasks.len() as u64);
-        let (payload, overhead) = match flight.tasks.as_slice() {
+        let alone = link.portal || self.server.is_deaf(now);
+        let open = flight.advanced || alone || self.wires.take(&flight.backend, link.link, now);
+        let connect = if open { (0, 0) } else { (2, HANDSHAKE) };
+        let (payload, (trips, bytes)) = match flight.tasks.as_slice() {
+            // Nobody shakes hands, or somebody else does.
+            _ if alone => (0, (2, KNOCK)),
             [file] if is_file(file) => {
                 let left = file.payload.size().saturating_sub(self.server.offset(file.id));
-                (left.min(self.config.backends.values().map(|backend| backend.chunk).max().unwrap_or(left)), OVERHEAD)
+                let next = left.min(chunk.unwrap_or(left));
+                // An upload begins with a question, for a place or for the offset.
+                match self.server.turned_away(now) {
+                    _ if flight.advanced => (next, (1, HEAD)),
+                    Some(_) => (0, (1, HEAD)),
+                    None => (next, (2, 2 * HEAD)),
+                }
             }
-            tasks => (tasks.iter().map(|task| task.payload.size()).sum(), OVERHEAD + PER_ITEM * tasks.len() as u64),
+            tasks => (tasks.iter().map(|task| task.payload.size()).sum(), (1, HEAD + PER_ITEM * tasks.len() as u64)),
         };
-        flight.request(payload, overhead, wait, self.now.moment);
-        flight.relink(&self.link, self.now.moment);
+        let answer = down(&link, ANSWER + ANSWER_PER_ITEM * flight.tasks.len() as u64);
+        let wait = link.round_trip * (connect.0 + trips) + jitter + answer + self.server.latency(now);
+        flight.request(payload, connect.1 + bytes, wait, now);
+        flight.relink(&link, now);
         self.witness.see(&Seen::Request { attempt }, self.now);
     }
 
@@ -159,6 +171,9 @@ impl<C: Core, W: Witness> Device<C, W> {
     /// An attempt has ended.
     pub(super) fn finish(&mut self, attempt: AttemptId, answer: Answer) {
         let Some(flight) = self.flights.remove(&attempt) else { return };
+        if matches!(answer, Answer::Results(_) | Answer::Status { .. }) {
+            self.wires.give(&flight.backend, flight.link.link, self.now.moment, self.core.keeps_idle());
+        }
         let has_more = |task: &Claimed| self.server.offset(task.id) > flight.first;
         let came_further =
             flight.advanced && flight.tasks.iter().all(has_more) && !matches!(answer, Answer::Results(_));

@@ -1,6 +1,7 @@
 //! What decides on a simulated device: the daemon's own core, or another to be held against it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::model::{Assume, Block, Config, Moment, NewTask, Now, Task};
 use crate::schedule::{Effect, Input, Scheduler, Wake};
@@ -34,6 +35,16 @@ pub trait Core: Sized {
 
     /// Whether an upload that broke goes on where the server has it, and not from the start.
     fn resumes(&self) -> bool {
+        true
+    }
+
+    /// How long it keeps a connection that is idle.
+    fn keeps_idle(&self) -> Duration {
+        crate::http::KEEP_IDLE
+    }
+
+    /// Whether a link that flaps must stay for a moment before it is told of.
+    fn settles_links(&self) -> bool {
         true
     }
 }

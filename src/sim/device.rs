@@ -14,15 +14,18 @@ use super::clock::Clocks;
 use super::core::Core;
 use super::disk::Disk;
 use super::flight::{Flight, Landing};
+use super::look::Look;
 use super::power::Cell;
 use super::seen::{Seen, Witness};
 use super::server::Server;
+use super::wires::Wires;
 use super::{LinkState, Scenario, Timeline, link};
 use crate::model::{
-    AttemptId, Config, Enqueued, HoldId, Metered, Moment, Now, Pause, StrategyName, TaskId, WallTime, World,
+    AttemptId, Config, Connectivity, Enqueued, HoldId, Metered, Moment, Now, Pause, StrategyName, TaskId, WallTime,
+    World,
 };
 use crate::schedule::memory::Memory;
-use crate::schedule::{Input, Links, Spending};
+use crate::schedule::{Input, Links, Spending, Wake};
 
 /// What a device is made of.
 pub(super) struct Setup {
@@ -45,6 +48,9 @@ pub(super) struct Setup {
     /// Whether a link that changes while nothing waits is told only when something does. A daemon hears of it at once, and
     /// does nothing.
     pub lazy: bool,
+    /// Whether a service tells how far the network reaches, as soon as that changes, as NetworkManager's check does in the
+    /// best case. Without it there is the probe, if one is configured.
+    pub told_of_reach: bool,
 }
 
 /// A device.
@@ -81,6 +87,10 @@ pub(super) struct Device<C, W> {
     acts: VecDeque<(Moment, Act)>,
     pub(super) tidy_told: Option<WallTime>,
     lazy: bool,
+    told_of_reach: bool,
+    /// A look how far the network reaches.
+    pub(super) look: Option<Look>,
+    pub(super) wires: Wires,
     /// The world has changed, and nobody was told.
     untold: bool,
 }
@@ -102,6 +112,7 @@ enum Next {
     Act,
     Apps,
     Landing(AttemptId),
+    Look,
     Disk,
     LinkSettles,
     Wake,
@@ -110,7 +121,7 @@ enum Next {
 impl<C: Core, W: Witness> Device<C, W> {
     /// A device at the beginning of the world, and its core told how that is.
     pub(super) fn new(setup: Setup, core: C, witness: W) -> Self {
-        let Setup { config, scenario, seed, apps, server, cell, clocks, acts, lazy } = setup;
+        let Setup { config, scenario, seed, apps, server, cell, clocks, acts, lazy, told_of_reach } = setup;
         let mut device = Self {
             core,
             witness,
@@ -139,6 +150,9 @@ impl<C: Core, W: Witness> Device<C, W> {
             acts,
             tidy_told: None,
             lazy,
+            told_of_reach,
+            look: None,
+            wires: Wires::default(),
             untold: false,
         };
         device.relink();
@@ -166,8 +180,12 @@ impl<C: Core, W: Witness> Device<C, W> {
             }
             Next::Apps => self.hand_over(),
             Next::Landing(attempt) => self.land(attempt),
+            Next::Look => self.found(),
+            Next::LinkSettles => {
+                let moved = self.tell_settled();
+                self.witness.see(&Seen::Woke { wake: Wake::LinkSettles, moved }, self.now);
+            }
             Next::Disk => self.disk_works(),
-            Next::LinkSettles => self.tell_settled(),
             Next::Wake => self.wake(spent),
         }
         self.witness.see(&Seen::AtRest { store: &self.store, between: &self.disk.between }, self.now);
@@ -192,10 +210,11 @@ impl<C: Core, W: Witness> Device<C, W> {
         let rate = self.rate();
         let flights = self.flights.iter();
         let landing = flights.filter_map(|(id, flight)| Some((flight.lands(rate)?.0, Next::Landing(*id)))).min();
+        let look = self.look.as_ref().map(|look| (look.ends, Next::Look));
         let wake = self.core.poll_timeout().map(|(at, _)| (super::clock::in_micros(at), Next::Wake));
         let settles = self.links.poll_timeout().map(|(at, _)| (super::clock::in_micros(at), Next::LinkSettles));
         let disk = self.disk.next().map(|at| (at, Next::Disk));
-        let all = [falls, link, act, apps, landing, disk, settles, wake].into_iter().flatten();
+        let all = [falls, link, act, apps, landing, look, disk, settles, wake].into_iter().flatten();
         all.min().map(|(at, next)| (at.max(self.now.moment), next))
     }
 
@@ -270,15 +289,21 @@ impl<C: Core, W: Witness> Device<C, W> {
         if self.tethered && network.connected {
             network.metered = Metered::Yes;
         }
+        if !self.told_of_reach {
+            network.connectivity = Connectivity::Unknown;
+        }
+        if !self.core.settles_links() {
+            self.links = Links::default();
+        }
         let networks = self.config.backends.keys().map(|name| (name.clone(), network.clone())).collect();
         self.links.sensed(networks, self.now.moment);
         self.tell_settled();
     }
 
-    fn tell_settled(&mut self) {
+    fn tell_settled(&mut self) -> bool {
         let world = self.world();
         self.witness.see(&Seen::World(&world), self.now);
-        self.feed(Input::World(world));
+        self.feed(Input::World(world))
     }
 
     fn hand_over(&mut self) {

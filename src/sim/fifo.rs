@@ -2,6 +2,8 @@
 //! tasks at once, each a request of its own; it goes when the device is online, and large files when it is on wifi. Every
 //! failure counts, after `max_attempts` the task is gone, and an upload that breaks starts anew. Its bug that nothing wakes
 //! it when a wait is over is mended here. It knows nothing of conditions, portals, batches and servers' words.
+//!
+//! What it gives up costs it nothing more, so a second one that never gives up has the same work as ours.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,10 +18,23 @@ use crate::schedule::{Effect, Input, Wake};
 
 const AT_ONCE: usize = 3;
 
+/// As long as most servers keep an idle connection. That the server's end of it wakes a cellular radio is not counted.
+const KEEPS_IDLE: Duration = Duration::from_secs(60);
+
+/// When a task is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum GivesUp {
+    /// After its strategy's `max_attempts`, as in the spec.
+    AfterAttempts,
+    /// Never; the waits grow to the cap that ours have.
+    Never,
+}
+
 /// The spec's queue.
 #[derive(Debug)]
 pub(super) struct Fifo {
     config: Arc<Config>,
+    gives_up: GivesUp,
     lanes: BTreeMap<LaneId, LaneSummary>,
     /// Lanes that had nothing although they said so.
     empty: BTreeSet<LaneId>,
@@ -33,9 +48,10 @@ pub(super) struct Fifo {
 }
 
 impl Fifo {
-    pub(super) fn new(config: Arc<Config>) -> Self {
+    pub(super) fn new(config: Arc<Config>, gives_up: GivesUp) -> Self {
         Self {
             config,
+            gives_up,
             lanes: BTreeMap::new(),
             empty: BTreeSet::new(),
             link: None,
@@ -94,10 +110,11 @@ impl Fifo {
         let attempts = task.attempts + 1;
         if is_taken(answer, task.id) {
             Settlement::Done(TaskResult::default())
-        } else if attempts >= strategy.max_attempts {
+        } else if self.gives_up == GivesUp::AfterAttempts && attempts >= strategy.max_attempts {
             Settlement::Failed(TaskError { failure: Failure::Exhausted, words: String::new() })
         } else {
             let wait = Duration::from_secs_f64(strategy.multiplier.powi(attempts.min(30) as i32));
+            let wait = wait.min(self.config.limits.backoff_cap);
             Settlement::Retry { due: self.now.wall + wait, error: String::new() }
         }
     }
@@ -111,7 +128,7 @@ fn is_taken(answer: &Answer, task: TaskId) -> bool {
 
 impl Core for Fifo {
     fn anew(&self, config: Arc<Config>, _: u64) -> Self {
-        Self::new(config)
+        Self::new(config, self.gives_up)
     }
 
     fn handle(&mut self, input: Input, now: Now) {
@@ -156,6 +173,14 @@ impl Core for Fifo {
     }
 
     fn resumes(&self) -> bool {
+        false
+    }
+
+    fn keeps_idle(&self) -> Duration {
+        KEEPS_IDLE
+    }
+
+    fn settles_links(&self) -> bool {
         false
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::seen::{Seen, Witness};
 use crate::model::{LinkType, Moment, NewTask, Now, Settlement, StrategyName, TaskId};
+use crate::schedule::Wake;
 
 /// A cellular radio stays up so long after the last byte: the tail of LTE's connected state, about 10 s in the field (Huang
 /// and others, "A Close Examination of Performance and Power Characteristics of 4G LTE Networks", MobiSys 2012).
@@ -90,12 +91,12 @@ pub struct Figures {
     pub bytes: BTreeMap<LinkType, u64>,
     /// How long cellular radios were up, their tails included.
     pub radio_on: Duration,
-    /// Deadlines that came.
-    pub wakes: u64,
+    /// Deadlines that came, by name.
+    pub wakes: BTreeMap<Wake, u64>,
     /// Requests that went out.
     pub requests: u64,
-    /// Of them, in each second since the beginning.
-    per_second: Vec<u32>,
+    /// Of them, in each second since the beginning in which there was one.
+    per_second: BTreeMap<u64, u32>,
 }
 
 impl Figures {
@@ -111,24 +112,30 @@ impl Figures {
             *self.bytes.entry(*link).or_default() += bytes;
         }
         self.radio_on += other.radio_on;
-        self.wakes += other.wakes;
-        self.requests += other.requests;
-        if self.per_second.len() < other.per_second.len() {
-            self.per_second.resize(other.per_second.len(), 0);
+        for (wake, times) in &other.wakes {
+            *self.wakes.entry(*wake).or_default() += times;
         }
-        self.per_second.iter_mut().zip(&other.per_second).for_each(|(mine, theirs)| *mine += theirs);
+        self.requests += other.requests;
+        for (second, requests) in &other.per_second {
+            *self.per_second.entry(*second).or_default() += requests;
+        }
         self
     }
 
-    /// Requests in each second since the beginning.
+    /// Requests from one second since the beginning to another.
     #[cfg(test)]
-    pub(super) fn per_second(&self) -> &[u32] {
-        &self.per_second
+    pub(super) fn requests_in(&self, seconds: std::ops::Range<u64>) -> u32 {
+        self.per_second.range(seconds).map(|(_, requests)| requests).sum()
+    }
+
+    /// All deadlines that came.
+    pub fn all_wakes(&self) -> u64 {
+        self.wakes.values().sum()
     }
 
     /// The most requests in one second.
     pub fn peak(&self) -> u32 {
-        self.per_second.iter().copied().max().unwrap_or(0)
+        self.per_second.values().copied().max().unwrap_or(0)
     }
 }
 
@@ -187,11 +194,7 @@ impl Counter {
 
     fn requested(&mut self, now: Now) {
         self.figures.requests += 1;
-        let second = now.moment.elapsed_since_boot().as_secs() as usize;
-        if self.figures.per_second.len() <= second {
-            self.figures.per_second.resize(second + 1, 0);
-        }
-        self.figures.per_second[second] += 1;
+        *self.figures.per_second.entry(now.moment.elapsed_since_boot().as_secs()).or_default() += 1;
     }
 }
 
@@ -204,7 +207,7 @@ impl Witness for Counter {
             }
             Seen::Request { .. } => self.requested(now),
             Seen::OnAir { link, took, bytes } => self.on_air(*link, *took, *bytes, now),
-            Seen::Woke { .. } => self.figures.wakes += 1,
+            Seen::Woke { wake, .. } => *self.figures.wakes.entry(*wake).or_default() += 1,
             Seen::Cancelled(_)
             | Seen::Retried(_)
             | Seen::Ended { .. }

@@ -13,7 +13,7 @@ use super::apps::{App, Apps, Habits, Pattern};
 use super::clock::{Clocks, at};
 use super::core::Core;
 use super::device::{Device, Setup};
-use super::fifo::Fifo;
+use super::fifo::{Fifo, GivesUp};
 use super::figures::{Counter, Figures};
 use super::power::Cell;
 use super::server::{Mood, Moods, Server};
@@ -30,6 +30,8 @@ pub enum Queue {
     Ferry,
     /// The spec's.
     Fifo,
+    /// The spec's, but that it never gives a task up.
+    Patient,
 }
 
 /// What to simulate.
@@ -90,7 +92,8 @@ impl Fleet {
         let setup = self.setup(number, seed, moods);
         match queue {
             Queue::Ferry => self.live(setup, Scheduler::new(Arc::clone(&self.config), seed)),
-            Queue::Fifo => self.live(setup, Fifo::new(Arc::clone(&self.config))),
+            Queue::Fifo => self.live(setup, Fifo::new(Arc::clone(&self.config), GivesUp::AfterAttempts)),
+            Queue::Patient => self.live(setup, Fifo::new(Arc::clone(&self.config), GivesUp::Never)),
         }
     }
 
@@ -118,6 +121,7 @@ impl Fleet {
             clocks: Clocks::default(),
             acts: self.nights(&mut random),
             lazy: true,
+            told_of_reach: false,
         }
     }
 

@@ -4,11 +4,16 @@
 use std::time::Duration;
 
 use super::clock::in_micros;
+use super::server::is_file;
 use super::{LinkState, link};
 use crate::model::{AtChunk, BackendName, Claimed, Cut, Moment, StrategyName};
 
 /// How long an attempt waits for a link that is gone, or for a server that says nothing.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a request whose link is back has for its answer before it goes again.
+const GRACE: Duration = Duration::from_millis(100);
+/// The least time after which Linux's TCP sends again, beyond a round trip.
+const RETRANSMIT: Duration = Duration::from_millis(200);
 
 /// An attempt under way.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(super) struct Flight {
     /// Bytes of the request that the server keeps, and how many of them have arrived.
     pub(super) payload: u64,
     pub(super) arrived: u64,
+    /// Bytes of the whole request.
+    size: u64,
     /// What to do where a chunk ends.
     pub(super) at_chunk: AtChunk,
     /// What the server had of the file when it began.
@@ -78,6 +85,7 @@ impl Flight {
             mark: now,
             payload: 0,
             arrived: 0,
+            size: 0,
             at_chunk: AtChunk::GoOn,
             first,
             advanced: false,
@@ -86,8 +94,8 @@ impl Flight {
 
     /// Sends a request with `payload` bytes, and `overhead` beside; it waits `wait` for round trips and the server.
     pub(super) fn request(&mut self, payload: u64, overhead: u64, wait: Duration, now: Moment) {
-        (self.payload, self.arrived) = (payload, 0);
-        self.stage = Stage::Moving { wait, bytes: payload + overhead };
+        (self.payload, self.arrived, self.size) = (payload, 0, payload + overhead);
+        self.stage = Stage::Moving { wait, bytes: self.size };
         self.mark = now;
     }
 
@@ -126,7 +134,10 @@ impl Flight {
         self.stage = match self.stage {
             Stage::Moving { .. } | Stage::Stalled { .. } if now_is.up && !same => Stage::Dead { since: now },
             Stage::Moving { wait, bytes } if !now_is.up => Stage::Stalled { wait, bytes, since: now },
-            Stage::Stalled { wait, bytes, .. } if now_is.up => Stage::Moving { wait: wait + now_is.round_trip, bytes },
+            Stage::Stalled { wait, bytes, since } if now_is.up => {
+                let silence = silence(now.saturating_since(since), now_is.round_trip);
+                Stage::Moving { wait: wait + now_is.round_trip + silence, bytes }
+            }
             still @ (Stage::Moving { .. }
             | Stage::Stalled { .. }
             | Stage::Dead { .. }
@@ -135,6 +146,17 @@ impl Flight {
         };
         if same {
             self.link = *now_is;
+        }
+    }
+
+    /// Its link is back, and it leaves the connection that stood still for a new one: an upload asks for the offset and goes on,
+    /// any other request goes again.
+    pub(super) fn reconnect(&mut self) {
+        if let Stage::Moving { wait, bytes } = &mut self.stage {
+            *wait = (*wait).min(GRACE + 3 * self.link.round_trip);
+            if !self.tasks.iter().any(is_file) {
+                *bytes = self.size;
+            }
         }
     }
 
@@ -170,5 +192,29 @@ impl Flight {
     pub(super) fn park(&mut self) {
         self.advanced = true;
         (self.stage, self.payload, self.arrived) = (Stage::Parked, 0, 0);
+    }
+}
+
+/// How much longer TCP says nothing when its link is back after so long: it sends again when its timeout is over, and then
+/// after twice as long each time (RFC 6298, section 5).
+fn silence(away: Duration, round_trip: Duration) -> Duration {
+    let mut timeout = RETRANSMIT + round_trip;
+    let mut next = timeout;
+    while next < away {
+        timeout *= 2;
+        next += timeout;
+    }
+    next - away
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_longer_a_link_was_away_the_longer_tcp_stays_silent_when_it_is_back() {
+        let silence = |away| silence(Duration::from_millis(away), Duration::from_millis(50)).as_millis();
+        // It sends after 0.25 s, 0.75 s, 1.75 s, 3.75 s, 7.75 s, 15.75 s.
+        assert_eq!([0, 250, 251, 1_000, 4_000, 7_751, 15_000].map(silence), [250, 0, 499, 750, 3_750, 7_999, 750]);
     }
 }

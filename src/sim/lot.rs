@@ -128,6 +128,7 @@ fn some_setup(seed: u64, config: &Arc<Config>, clocks: Clocks, random: &mut Rng)
         clocks,
         acts: some_acts(config, random),
         lazy: false,
+        told_of_reach: true,
     }
 }
 

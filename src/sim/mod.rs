@@ -16,6 +16,7 @@ mod flight;
 mod laws;
 mod life;
 mod link;
+mod look;
 mod lot;
 mod power;
 mod restart;
@@ -23,6 +24,7 @@ mod scenario;
 mod seen;
 mod server;
 mod soak;
+mod wires;
 
 pub use config::config;
 pub use core::Core;

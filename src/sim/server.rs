@@ -162,7 +162,13 @@ impl Server {
         self.taken.contains(&task)
     }
 
-    fn turned_away(&self, now: Moment) -> Option<Answer> {
+    /// Whether it accepts no connection.
+    pub(super) fn is_deaf(&self, now: Moment) -> bool {
+        self.mood(now) == Mood::Down
+    }
+
+    /// What it says to everybody, if it takes nothing.
+    pub(super) fn turned_away(&self, now: Moment) -> Option<Answer> {
         let status = |code, seconds: Option<u32>| {
             let retry_after = seconds.map(|seconds| Duration::from_secs(seconds.into()));
             Some(Answer::Status { code, words: String::new(), retry_after })

@@ -7,6 +7,7 @@ mod hold;
 mod put;
 #[path = "../common/ready.rs"]
 mod ready;
+mod simulate;
 mod stand_in;
 
 use std::io::{BufRead, BufReader, Write as _};

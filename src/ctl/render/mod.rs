@@ -5,6 +5,8 @@ mod bars;
 mod because;
 #[cfg(feature = "tools")]
 mod bend;
+#[cfg(feature = "tools")]
+mod compare;
 mod doctor;
 mod explain;
 mod palette;
@@ -30,7 +32,7 @@ use super::views::{
     WatchView,
 };
 #[cfg(feature = "tools")]
-use super::views::{BendView, SimulationView};
+use super::views::{BendView, ComparisonView, SimulationView};
 use crate::model::WallTime;
 
 /// For whom to write.
@@ -195,6 +197,11 @@ impl<'a> Printer<'a> {
     pub(super) fn simulation(&mut self, view: &SimulationView) -> Result<(), Failure> {
         let text = |printer: &Self| simulate::text(view, printer.palette);
         self.write(view, text)
+    }
+
+    #[cfg(feature = "tools")]
+    pub(super) fn comparison(&mut self, view: &ComparisonView) -> Result<(), Failure> {
+        self.write(view, |printer| compare::text(view, printer.palette))
     }
 
     /// Text that is the same in both forms: help, completions.

@@ -25,8 +25,9 @@ const TICKS: [(&str, f64); 7] = [
     ("1 week", 604_800.0),
 ];
 
-/// The curves of the queues: a full line, and a broken one.
-const STROKES: [&str; 2] = ["stroke=\"#0a5\"", "stroke=\"#c30\" stroke-dasharray=\"6 4\""];
+/// The curves of the queues: a full line, and broken ones.
+const STROKES: [&str; 3] =
+    ["stroke=\"#0a5\"", "stroke=\"#c30\" stroke-dasharray=\"6 4\"", "stroke=\"#36c\" stroke-dasharray=\"2 3\""];
 
 /// The picture; `title` stands above it.
 pub(in crate::ctl) fn svg(title: &str, queues: &[(&str, Figures)]) -> String {

@@ -43,7 +43,7 @@ fn total(queue: &QueueView) -> [Cell; 7] {
         bytes("wifi"),
         bytes("cellular"),
         Cell::figure(&length(queue.radio_on * 1_000)),
-        Cell::number(queue.wakes),
+        Cell::number(queue.wakes.values().sum()),
         Cell::number(queue.requests),
         Cell::number(queue.peak.into()),
     ]

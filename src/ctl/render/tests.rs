@@ -235,14 +235,14 @@ fn simulation() -> SimulationView {
         strategies: vec![fate("metadata", 2_453, 0, 184, Some(98_000)), fate("photo", 410, 0, 1_250, None)],
         bytes: [("cellular", 81_000), ("wifi", 1_400_000_000)].into(),
         radio_on: 756,
-        wakes: 189,
+        wakes: [("backend-probe", 61), ("task-due", 128)].into(),
         requests: 2_115,
         peak: 9,
     };
     let fifo = QueueView {
         queue: "fifo",
         strategies: vec![fate("metadata", 2_453, 76, 190, Some(86_000_000)), fate("photo", 410, 3, 1_300, None)],
-        wakes: 108,
+        wakes: [("task-due", 108)].into(),
         requests: 2_693,
         ..ferry.clone()
     };

@@ -104,7 +104,10 @@ impl Life {
         // No two things happen at once.
         self.rig.pass(Duration::from_micros(1));
         match self.rng.u32(0..100) {
-            0..15 => drop(self.rig.enqueue(["metadata", "analytics"][self.rng.usize(0..2)], 1)),
+            0..15 => {
+                let (strategy, many) = (self.rng.usize(0..2), self.rng.u32(0..10) == 0);
+                drop(self.rig.enqueue(["metadata", "analytics"][strategy], if many { 250 } else { 1 }));
+            }
             15..50 => self.finish(),
             50..70 => self.answer_look(),
             70..85 => self.sleep(),

@@ -138,6 +138,50 @@ fn a_new_way_to_the_backend_is_tried_at_once_unless_it_asked_for_silence() {
     }
 }
 
+/// In an hour: a backoff of its own asks a few times, and another way must not make many of it.
+#[test]
+fn a_link_that_comes_and_goes_does_not_outrun_the_backoff() {
+    for ways in [[wifi(), wifi()], [wifi(), modem()]] {
+        let mut rig = Rig::online(config());
+        rig.enqueue("metadata", 1);
+        rig.answer(unreachable());
+        let begins = rig.log.started.len();
+        for network in ways.iter().flat_map(|way| [Network::none(), way.clone()]).cycle().take(720) {
+            rig.feed(Input::World(world(&network)));
+            rig.sleep(5 * SECOND);
+            while !rig.running.is_empty() {
+                rig.answer(unreachable());
+            }
+        }
+        let asked = rig.log.started.len() - begins;
+        assert!((10..30).contains(&asked), "{asked} requests");
+    }
+}
+
+/// A router that was switched off and on is no reason to wait.
+#[test]
+fn the_first_ways_that_come_are_tried_soon() {
+    let mut rig = Rig::online(config());
+    rig.enqueue("metadata", 1);
+    for _ in 0..12 {
+        rig.answer(unreachable());
+        let next = wait(&rig);
+        rig.sleep(next);
+    }
+    rig.answer(unreachable());
+    for seconds in [0, 2, 4, 8] {
+        rig.feed(Input::World(world(&Network::none())));
+        rig.feed(Input::World(world(&wifi())));
+        assert_eq!(rig.running.len(), usize::from(seconds == 0));
+        if seconds > 0 {
+            assert_eq!(wait(&rig), seconds * SECOND);
+            rig.sleep(seconds * SECOND);
+        }
+        rig.answer(unreachable());
+        assert!(wait(&rig) > Duration::ZERO);
+    }
+}
+
 #[test]
 fn a_probe_that_we_cut_is_made_again_and_teaches_nothing() {
     let mut rig = Rig::online(config());

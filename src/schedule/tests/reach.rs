@@ -414,6 +414,31 @@ fn a_probe_that_is_down_stops_nobody_for_good() {
     assert_eq!((rig.running.len(), illness(&rig, "main")), (0, None), "and the lack of one, too");
 }
 
+/// Two uploads behind a portal kept each other going: found by the simulator.
+#[test]
+fn those_that_try_together_try_once() {
+    for connectivity in [Connectivity::Portal, Connectivity::Limited] {
+        let mut rig = on(probing(), wifi());
+        rig.enqueue("analytics", 350);
+        assert_eq!(rig.running.len(), 3);
+        found(&mut rig, connectivity);
+        for running in [2, 1, 0] {
+            rig.answer(unreachable());
+            assert_eq!(rig.running.len(), running, "{connectivity}");
+        }
+        assert_unharmed(&rig);
+        assert_eq!(rig.core.poll_timeout(), Some((rig.now.moment + 2 * MINUTE, Wake::ReachProbe)));
+        rig.sleep(2 * MINUTE);
+        found(&mut rig, connectivity);
+        rig.succeed();
+        assert_eq!(
+            (rig.running.len(), reach_of(&rig, "other")),
+            (3, Connectivity::Full),
+            "one that gets through is enough"
+        );
+    }
+}
+
 #[test]
 fn a_backend_that_answered_over_a_route_is_reached_there_whatever_others_say() {
     let mut rig = on(probing(), wifi());

@@ -78,6 +78,8 @@ pub(super) struct Sickness {
     last: Moment,
     pub(super) until: Moment,
     pub(super) silent: Moment,
+    /// How often another way, or a morning, has let it be asked before its time.
+    hopes: i32,
 }
 
 /// What a settlement must be; times are drawn, so only their range is known.
@@ -154,7 +156,10 @@ impl Reference {
                 (Some(old), Some(new)) => !same_way(&old, &new),
             };
             if let Some(sick) = server.sick.as_mut().filter(|_| another || morning) {
-                sick.until = sick.until.min(sick.silent.max(now.moment));
+                let rested = if sick.hopes == 0 { 0.0 } else { 2f64.powi(sick.hopes).min(900.0) };
+                let asked = sick.silent.max(now.moment).max(sick.last + Duration::from_secs_f64(rested));
+                sick.hopes += i32::from(asked < sick.until);
+                sick.until = sick.until.min(asked);
             }
         }
         let read_before = matches!(self.world.power.battery, Battery::Percent(_));
@@ -404,14 +409,15 @@ impl Reference {
                     sick.silent = sick.silent.max(silent);
                     return Some((run.backend.clone(), sick.until, sick.until));
                 }
-                let failures = server.sick.as_ref().filter(|sick| sick.kind == *kind).map_or(0, |sick| sick.failures);
+                let before = server.sick.as_ref().filter(|sick| sick.kind == *kind);
+                let (failures, hopes) = before.map_or((0, 0), |sick| (sick.failures, sick.hopes));
                 let ceiling = Duration::from_secs_f64(2f64.powi(failures as i32).min(900.0));
                 let (earliest, latest) = match kind {
                     Sick::Config => (now.moment + 900 * SECOND, now.moment + 900 * SECOND),
                     Sick::Down | Sick::Auth | Sick::Tls => (silent, silent + ceiling),
                 };
-                server.sick =
-                    Some(Sickness { kind: *kind, failures: failures + 1, last: now.moment, until: earliest, silent });
+                let (failures, last) = (failures + 1, now.moment);
+                server.sick = Some(Sickness { kind: *kind, failures, last, until: earliest, silent, hopes });
                 return Some((run.backend.clone(), earliest, latest));
             }
         }
