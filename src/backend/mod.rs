@@ -2,8 +2,10 @@
 //! know what an answer means for a task: that is `schedule::outcome`.
 
 mod compression;
+mod file;
 mod http;
 mod reading;
+mod s3;
 mod tus;
 
 use std::path::Path;
@@ -13,6 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::http::HttpBackend;
+use self::s3::S3Backend;
 use self::tus::TusBackend;
 use crate::http::{Addresses, Client, ClientError, Meter};
 use crate::model::{
@@ -88,6 +91,7 @@ pub struct Backend {
 enum Kind {
     Http(Box<HttpBackend>),
     Tus(Box<TusBackend>),
+    S3(Box<S3Backend>),
 }
 
 impl Backend {
@@ -104,6 +108,9 @@ impl Backend {
             }
             BackendKind::Tus => {
                 TusBackend::new(config, credentials_directory, addresses).map(|tus| Kind::Tus(Box::new(tus)))
+            }
+            BackendKind::S3 => {
+                S3Backend::new(config, credentials_directory, addresses).map(|s3| Kind::S3(Box::new(s3)))
             }
         };
         match made {
@@ -135,12 +142,25 @@ impl Backend {
                 () = lost_for_good(hands.cue) => Answer::Cut(Cut::Link),
             },
             Kind::Tus(tus) => tus.attempt(request, hands).await,
+            Kind::S3(s3) => s3.attempt(request, hands).await,
         }
     }
 
     /// Lets go of connections kept for re-use. To be called when the network changed or the device slept.
     pub fn forget_connections(&self) {
-        self.client().forget_connections();
+        match &self.kind {
+            Kind::Http(_) | Kind::Tus(_) => self.client().forget_connections(),
+            Kind::S3(s3) => s3.forget_connections(),
+        }
+    }
+
+    /// Whether a request made now would carry a credential. The error names its file and what is wrong with it, never what
+    /// is in it.
+    pub fn has_credential(&self) -> Result<bool, String> {
+        match &self.kind {
+            Kind::Http(_) | Kind::Tus(_) => self.client().has_credential(),
+            Kind::S3(s3) => s3.has_credential(),
+        }
     }
 
     /// Tells the server that a task it has a part of was cancelled: `note` is what an attempt had kept.
@@ -149,6 +169,7 @@ impl Backend {
             // It keeps no notes.
             Kind::Http(_) => Answer::Results(Vec::new()),
             Kind::Tus(tus) => tus.abandon(note).await,
+            Kind::S3(s3) => s3.abandon(note).await,
         }
     }
 
@@ -156,6 +177,7 @@ impl Backend {
         match &self.kind {
             Kind::Http(http) => http.client(),
             Kind::Tus(tus) => tus.client(),
+            Kind::S3(s3) => s3.client(),
         }
     }
 }

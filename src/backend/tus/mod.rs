@@ -1,10 +1,7 @@
 //! The `tus` backend: a file in chunks, resumed where the server says. Its protocol, and every choice in it, is written
 //! down in `docs/tus-backend.md`.
 
-mod chunk;
-mod link;
 mod offers;
-mod progress;
 mod protocol;
 mod session;
 
@@ -14,9 +11,10 @@ use tokio::sync::OnceCell;
 
 use self::offers::Offers;
 use self::session::Session;
+use super::file;
 use super::{Hands, Request};
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig, Claimed, ItemOutcome, ItemResult, Payload};
+use crate::model::{Answer, BackendConfig, Claimed, ItemResult, Payload};
 
 /// A tus 1.0 server, <https://tus.io/protocols/resumable-upload>.
 #[derive(Debug)]
@@ -43,9 +41,9 @@ impl TusBackend {
 
     pub(super) async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
         let [task @ Claimed { payload: Payload::File(info), .. }] = request.tasks else {
-            return Answer::Results(request.tasks.iter().map(no_file).collect());
+            return Answer::Results(request.tasks.iter().map(file::no_file).collect());
         };
-        let file = match session::open(request.spool.join(task.id.to_string()), info.size).await {
+        let file = match file::open(request.spool.join(task.id.to_string()), info.size).await {
             Ok(file) => file,
             Err(outcome) => return Answer::Results(vec![ItemResult { id: task.id, outcome }]),
         };
@@ -72,9 +70,4 @@ impl TusBackend {
         let ask = || async { protocol::options(&self.client).await.ok_or(()) };
         self.offers.get_or_try_init(ask).await.copied().unwrap_or(Offers::NOTHING)
     }
-}
-
-fn no_file(task: &Claimed) -> ItemResult {
-    let reason = "a tus backend takes files, one in an attempt".to_owned();
-    ItemResult { id: task.id, outcome: ItemOutcome::Rejected { reason } }
 }

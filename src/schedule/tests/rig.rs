@@ -8,8 +8,8 @@ use std::time::Duration;
 use crate::model::{
     Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
     Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kind, LaneId, LaneSummary,
-    Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
-    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
+    Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, ObjectStore, Overrides, Owner, Quotas,
+    Settlement, StoreConfig, Strategy, StrategyName, TaskId, TaskResult, WallTime, Window, World,
 };
 use crate::schedule::{Effect, Input, Scheduler, Spending};
 
@@ -102,6 +102,7 @@ pub(super) fn backend_config(answer: AnswerMode) -> BackendConfig {
         read_timeout: 30 * SECOND,
         request_timeout: 60 * SECOND,
         chunk: 1 << 22,
+        store: ObjectStore::default(),
     }
 }
 
