@@ -116,6 +116,11 @@ impl Upload {
         tokio::time::timeout(PATIENCE, self.backend.attempt(request, hands)).await.expect("an attempt ends")
     }
 
+    /// The file of its credential.
+    pub(crate) fn credential(&self) -> std::path::PathBuf {
+        self.spool.path().join("keys")
+    }
+
     /// The daemon died and was started again.
     pub(crate) fn restart(&mut self) {
         self.backend = backend(&self.config);

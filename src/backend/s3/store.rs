@@ -145,7 +145,8 @@ fn lost(error: SendError) -> Trouble {
 
 /// What is wrong with an answer, if anything is.
 fn trouble(reply: &Reply) -> Option<Trouble> {
-    if is_html(reply.header("content-type"), &String::from_utf8_lossy(&reply.body)) && reply.is_success() {
+    // Some stores call everything HTML that they have no type for.
+    if is_html(None, &String::from_utf8_lossy(&reply.body)) && reply.is_success() {
         return Some(foreign(reply, "an HTML page, as a captive portal or a proxy gives"));
     }
     let said = xml::error(&reply.body);
@@ -154,6 +155,9 @@ fn trouble(reply: &Reply) -> Option<Trouble> {
 
 /// What the store calls the bytes that it took.
 fn taken(reply: &Reply, sha256: Option<[u8; 32]>) -> Result<String, Trouble> {
+    if !reply.body.trim_ascii().is_empty() {
+        return Err(foreign(reply, "words where no store has any"));
+    }
     let etag = reply.header("etag").unwrap_or_default();
     if etag.is_empty() || etag.len() > 256 {
         return Err(foreign(reply, "no ETag"));
@@ -170,8 +174,9 @@ fn taken(reply: &Reply, sha256: Option<[u8; 32]>) -> Result<String, Trouble> {
 fn is_ours(reply: &Reply, info: &FileInfo) -> bool {
     let size = reply.header("content-length").and_then(|size| size.trim().parse().ok());
     let said = reply.header("x-amz-meta-sha256");
-    // That of an upload in parts is of its parts' checksums, and is no digest of the file.
-    let checksum = reply.header("x-amz-checksum-sha256").and_then(xml::digest);
+    // That of an upload in parts, whose name has a dash, is of its parts' checksums and no digest of the file.
+    let in_parts = reply.header("etag").is_some_and(|etag| etag.contains('-'));
+    let checksum = reply.header("x-amz-checksum-sha256").and_then(xml::digest).filter(|_| !in_parts);
     let says = said.map(|said| said == hex(&info.sha256));
     let shows = checksum.map(|checksum| checksum == info.sha256);
     size == Some(info.size) && says != Some(false) && shows != Some(false) && (says.is_some() || shows.is_some())

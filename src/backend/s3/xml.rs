@@ -57,14 +57,16 @@ pub(super) fn completed(body: &[u8]) -> Option<Option<String>> {
 
 /// A page of `ListParts` after the part `after`.
 pub(super) fn parts(body: &[u8], after: u32) -> Option<Page> {
-    read(body, "ListPartsResult", |root| {
+    let take = |root: Node<'_, '_>| {
         let rows = children(root, "Part").map(row).collect::<Option<Vec<_>>>()?;
         let more_after = match text(root, "IsTruncated") {
             Some("true") => Some(text(root, "NextPartNumberMarker")?.parse().ok().filter(|next| *next > after)?),
             _ => None,
         };
         Some(Page { rows, more_after })
-    })
+    };
+    // The second is moto's.
+    read(body, "ListPartsResult", take).or_else(|| read(body, "ListPartsResponse", take))
 }
 
 /// A page of `ListMultipartUploads`; what cannot be read of it is left out.
