@@ -15,6 +15,8 @@ pub(crate) enum Play {
     Pass,
     /// Passes so many bytes of the body on, and then breaks off.
     CutBody(u64),
+    /// Passes its head on with one text in place of another, which its signature does not survive.
+    PassEdited(&'static str, &'static str),
     /// Passes it on with its first byte changed.
     PassDamaged,
     /// Passes it on whole, and breaks off when the answer has come.
@@ -180,7 +182,9 @@ fn serve(mut client: &TcpStream, store: SocketAddr, book: &Book, script: &Script
             return client.write_all(text.as_bytes());
         }
         let mut server = TcpStream::connect(store)?;
-        server.write_all(lines.as_bytes())?;
+        let (from_text, to_text) = if let Play::PassEdited(from, to) = play { (from, to) } else { ("", "") };
+        let edited = if from_text.is_empty() { lines.clone() } else { lines.replace(from_text, to_text) };
+        server.write_all(edited.as_bytes())?;
         let limit = if let Play::CutBody(limit) = play { limit.min(length) } else { length };
         let mut damaged = matches!(play, Play::PassDamaged);
         pass(&mut from, &mut server, limit, &mut damaged, |count| {
@@ -197,7 +201,9 @@ fn serve(mut client: &TcpStream, store: SocketAddr, book: &Book, script: &Script
         match play {
             Play::LoseAnswer => return Ok(()),
             Play::PassAndSay(text) => return client.write_all(text.as_bytes()),
-            Play::Pass | Play::PassDamaged | Play::CutBody(_) | Play::Say(_) => client.write_all(&answer)?,
+            Play::Pass | Play::PassEdited(..) | Play::PassDamaged | Play::CutBody(_) | Play::Say(_) => {
+                client.write_all(&answer)?;
+            }
         }
         let end = String::from_utf8_lossy(&answer[..answer.len().min(4096)]).to_ascii_lowercase();
         if end.contains("connection: close") {
