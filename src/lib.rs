@@ -24,6 +24,8 @@ pub mod ctl;
 pub mod daemon;
 #[cfg(feature = "tools")]
 pub mod demo;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod model;
 pub mod schedule;

@@ -9,7 +9,7 @@ need gcc gcc dbus-daemon dbus-daemon ip iproute2 nft nftables busctl systemd uns
   xmllint libxml2-utils /usr/share/polkit-1/policyconfig-1.dtd polkitd \
   /lib/systemd/system/dbus.socket dbus-system-bus-common /usr/lib/systemd/user/dbus.socket dbus-user-session \
   curl curl node nodejs npm npm /usr/share/doc/python3-venv python3-venv \
-  pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
+  faketime faketime pkg-config pkg-config /usr/include/systemd/sd-bus.h libsystemd-dev
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients
 npm_folder tests/servers/tus

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 /// Every room and its floor. A module missing here fails the test, so that it gets a place.
 const FLOORS: &[(&str, u32)] = &[
     ("model", 0),
+    // Tests only: how targets are fed.
+    ("fuzz", 0),
     ("schedule", 1),
     ("store", 2),
     ("config", 2),

@@ -8,6 +8,9 @@ mod sensed;
 mod tunnel;
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::process::Command;
 
 use ferryd::model::{Connectivity, InterfaceFacts, InterfaceRule, LinkType, Metered, Network, Radio};
 use netns::{Netns, Pair};
@@ -68,6 +71,20 @@ fn a_default_route_makes_it_online_and_a_lost_carrier_offline_though_the_route_s
             assert_eq!(sensed.next(), uplink());
         }
     }
+}
+
+/// The kernel takes nearly any bytes for a name; one that is no text once hid all other interfaces.
+#[test]
+fn an_interface_whose_name_is_no_text_hides_no_other() {
+    if !netns::require() {
+        return;
+    }
+    let pair = Pair::new();
+    pair.default_route();
+    let mut add = Command::new("ip");
+    add.args(["link", "add", "name"]).arg(OsStr::from_bytes(b"odd\xff")).args(["type", "veth"]);
+    assert!(pair.device.spawn(&mut add).expect("ip runs").wait().expect("it ends").success());
+    assert_eq!(Sensed::start(&pair.device, &[]).next(), uplink());
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! The real daemon as a child process.
 
+use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,9 @@ pub(crate) struct Ferryd {
     pub(crate) ready_after: Duration,
 }
 
+/// A folder, and in which place of the machine it lies for the daemon.
+pub(crate) type Mounted<'a> = (&'a Path, &'a str);
+
 /// What the kernel says of its memory, in bytes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {
@@ -62,17 +66,23 @@ impl Ferryd {
         Self::start_by(Command::new(FERRYD), |command| netns.spawn(command), bus, dir, config).await
     }
 
-    /// The same with this folder in place of the machine's power supplies (mount_namespaces(7)).
-    pub(crate) async fn supplied(
+    /// The same with these folders in the place of the machine's (mount_namespaces(7)), and its log in this file.
+    pub(crate) async fn mounted(
         netns: &Netns,
         bus: &Bus,
         dir: &Path,
         config: &str,
-        supplies: &Path,
+        folders: &[Mounted<'_>],
+        log: File,
     ) -> Result<Self, Failed> {
         let mut command = Command::new("unshare");
-        let script = "mount --bind \"$1\" /sys/class/power_supply && shift && exec \"$@\"";
-        command.args(["--mount", "sh", "-c", script, "sh"]).arg(supplies).arg(FERRYD);
+        let script =
+            "while [ \"$1\" != -- ]; do mount --bind \"$1\" \"$2\" && shift 2 || exit 1; done; shift; exec \"$@\"";
+        command.args(["--mount", "sh", "-c", script, "sh"]).stderr(log).env_remove("TZ");
+        for (folder, place) in folders {
+            command.arg(folder).arg(place);
+        }
+        command.args(["--", FERRYD]);
         Self::start_by(command, |command| netns.spawn(command), bus, dir, config).await
     }
 
@@ -83,7 +93,7 @@ impl Ferryd {
         dir: &Path,
         text: &str,
     ) -> Result<Self, Failed> {
-        let config = dir.join("budgets.toml");
+        let config = config_in(dir);
         std::fs::write(&config, text)?;
         let mut watch = NameWatch::new(bus, NAME).await?;
         command.args(["--address", &bus.address]).arg("--config").arg(config).arg("--state-dir").arg(dir);
@@ -145,10 +155,15 @@ impl Drop for Ferryd {
     }
 }
 
+/// Where its configuration lies.
+pub(crate) fn config_in(dir: &Path) -> PathBuf {
+    dir.join("budgets.toml")
+}
+
 /// Has the program itself on disk: as long as the linker's output waits to be written, the kernel counts its pages as
 /// dirty and private to us.
 pub(crate) fn settle_program() -> Result<(), Failed> {
-    Ok(std::fs::File::open(FERRYD)?.sync_all()?)
+    Ok(File::open(FERRYD)?.sync_all()?)
 }
 
 /// `unshare` makes the namespace and then becomes ferryd; without root in a user namespace where we are who we are.

@@ -16,6 +16,9 @@ mod idle;
 mod limit_daemon;
 mod line;
 mod million;
+#[path = "../../tests/services/mock.rs"]
+#[expect(dead_code, reason = "shared with tests")]
+mod mock;
 #[path = "../../tests/common/netns.rs"]
 mod netns;
 mod place;
@@ -24,6 +27,9 @@ mod raw;
 mod report;
 mod rounds;
 mod slow;
+#[path = "../../tests/services/standins.rs"]
+#[expect(dead_code, reason = "shared with tests")]
+mod standins;
 mod tasks;
 mod upload;
 

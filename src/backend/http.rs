@@ -196,3 +196,47 @@ fn bounded(seconds: f64) -> Duration {
 fn foreign(reply: &Reply, what: &str) -> Answer {
     Answer::Foreign { words: plain(&format!("status {} with {what}", reply.status)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::super::tests::{URL, assert_sensible, config, tasks};
+    use super::*;
+    use crate::fuzz::fuzz;
+    use crate::model::BackendKind;
+
+    fn backend(answer: AnswerMode) -> HttpBackend {
+        let config = BackendConfig { answer, ..config(BackendKind::Http, URL) };
+        HttpBackend::new(&config, None, &Addresses::new()).expect("a backend")
+    }
+
+    /// What is documented, said in another way: a result for each task and for no other.
+    fn is_documented(body: &[u8], tasks: &[Claimed]) -> bool {
+        let Ok(body) = serde_json::from_slice::<Value>(body) else { return true };
+        let Some(results) = body["results"].as_array() else { return false };
+        let about = |task: &Claimed| {
+            let id = |result: &&Value| result["id"].as_str().is_some_and(|id| TaskId::parse(id) == Ok(task.id));
+            results.iter().filter(id).count() == 1
+        };
+        results.len() == tasks.len() && tasks.iter().all(about)
+    }
+
+    #[test]
+    fn any_answer_is_read_and_only_the_documented_one_ends_tasks() {
+        let (items, status) = (backend(AnswerMode::Items), backend(AnswerMode::Status));
+        fuzz!("items", |input: &[u8]| {
+            let Ok(reply) = Reply::written(URL, input) else { return };
+            let all = tasks(2);
+            let answer = items.read(&reply, &all);
+            assert_sensible(&answer, &all);
+            if matches!(answer, Answer::Results(_)) {
+                assert!(reply.is_success() && reply.whole && is_documented(&reply.body, &all));
+            }
+            let answer = status.read(&reply, &all[..1]);
+            assert_sensible(&answer, &all[..1]);
+            assert_eq!(matches!(answer, Answer::Status { .. }), !reply.is_success());
+            items.compression.learn(&reply);
+        });
+    }
+}

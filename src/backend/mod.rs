@@ -6,6 +6,8 @@ mod file;
 mod http;
 mod reading;
 mod s3;
+#[cfg(test)]
+mod tests;
 mod tus;
 
 use std::path::Path;

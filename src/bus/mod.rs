@@ -33,6 +33,8 @@ mod task_options;
 mod tasks;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod wild;
 mod wire;
 
 use std::os::fd::OwnedFd;

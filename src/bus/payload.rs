@@ -73,6 +73,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::fuzz::fuzz;
     use crate::model::Quotas;
 
     fn limits() -> Limits {
@@ -138,5 +139,31 @@ mod tests {
         assert_eq!(refusal, Refusal::limit_exceeded("payloads: 5 items, at most 4 are taken"));
         let refusal = check_batch(&["1", "2", "x"], &limits()).expect_err("one bad");
         assert_eq!(refusal.message, "payloads[2]: not JSON: expected value at line 1 column 1");
+    }
+
+    /// The first byte is the depth that is allowed.
+    #[test]
+    fn any_text_is_taken_if_it_is_json_of_that_size_and_depth() {
+        fuzz!("payload", |input: &[u8]| {
+            let Some((depth, text)) = input.split_first() else { return };
+            let text = String::from_utf8_lossy(text);
+            let limits = Limits { payload: 4096, payload_depth: usize::from(depth % 8), ..limits() };
+            let taken = check("payload", &text, &limits);
+            let Ok(tree) = serde_json::from_str::<serde_json::Value>(&text) else {
+                // What is no tree for its numbers alone is taken all the same.
+                assert!(taken.is_err() || text.contains(char::is_numeric));
+                return;
+            };
+            assert_eq!(taken.is_ok(), text.len() <= 4096 && depth_of(&tree) <= limits.payload_depth, "{text}");
+        });
+    }
+
+    fn depth_of(tree: &serde_json::Value) -> usize {
+        use serde_json::Value::{Array, Bool, Null, Number, Object, String};
+        match tree {
+            Array(items) => 1 + items.iter().map(depth_of).max().unwrap_or(0),
+            Object(fields) => 1 + fields.values().map(depth_of).max().unwrap_or(0),
+            Null | Bool(_) | Number(_) | String(_) => 0,
+        }
     }
 }

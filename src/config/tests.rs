@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::*;
+use crate::fuzz::fuzz;
 use crate::model::{
     BackendName, BatteryFloor, Credential, HeaderToken, Kind, LinkType, Metered, NetworkNeed, Strategy, StrategyName,
 };
@@ -458,4 +459,39 @@ fn names_of_strategies_are_looked_up_by_their_other_names_too() {
     let config = good("");
     assert_eq!(strategy(&config, "metadata_update").name, StrategyName::new("metadata").unwrap());
     assert!(config.strategy("nothing").is_none());
+}
+
+#[test]
+fn any_text_is_a_configuration_or_is_refused_with_its_lines() {
+    fuzz!("config", |input: &[u8]| {
+        let text = String::from_utf8_lossy(input);
+        match read(&text) {
+            Ok(config) => {
+                assert_eq!(good(&format!("# first\n{text}\n# last")), config, "comments say nothing");
+                let sources = ["", &text, ""].map(|text| (PathBuf::from("f.toml"), text.to_owned()));
+                assert_eq!(parse(&sources, &host()).unwrap(), config, "nor do empty files");
+            }
+            Err(ConfigError::Bad(complaints)) => {
+                assert!(!complaints.is_empty());
+                let lines = text.bytes().filter(|byte| *byte == b'\n').count() + 1;
+                for Complaint { line, words, key, .. } in &complaints {
+                    // A section that is not there at all is complained of at the start.
+                    assert!((1..=lines).contains(line), "{line}: {key}: {words}");
+                    assert!(!words.is_empty() && !words.contains('\n'), "{words:?}");
+                }
+                assert!(complaints.is_sorted_by_key(|complaint| complaint.line));
+            }
+            Err(error @ ConfigError::Unreadable { .. }) => panic!("nothing is read: {error}"),
+        }
+    });
+}
+
+#[test]
+fn keys_of_any_depth_are_refused_and_not_the_end() {
+    let dotted = format!("a{} = 1", ".a".repeat(100_000));
+    let (lists, tables) = (format!("a = {}", "[".repeat(100_000)), format!("a = {}", "{a=".repeat(100_000)));
+    let header = format!("[a{}]", ".a".repeat(100_000));
+    for text in [dotted, header, lists, tables] {
+        assert!(matches!(read(&text), Err(ConfigError::Bad(_))));
+    }
 }

@@ -82,6 +82,7 @@ fn split_number(text: &str) -> Option<(u64, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn durations_read_as_people_write_them() {
@@ -138,5 +139,19 @@ mod tests {
         for bytes in [1, 1000, 1024, 65_536, 3 << 20] {
             assert_eq!(parse_size(&show_size(bytes)), Ok(bytes));
         }
+    }
+
+    #[test]
+    fn any_text_is_refused_or_is_what_is_shown_of_it() {
+        fuzz!("units", |input: &[u8]| {
+            let text = String::from_utf8_lossy(input);
+            if let Ok(duration) = parse_duration(&text) {
+                assert_eq!(parse_duration(&show_duration(duration)), Ok(duration));
+            }
+            if let Ok(bytes) = parse_size(&text) {
+                assert_eq!(parse_size(&show_size(bytes)), Ok(bytes));
+            }
+            drop(parse_rate(&text));
+        });
     }
 }

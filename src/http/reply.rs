@@ -100,3 +100,25 @@ impl Reply {
         Ok(self)
     }
 }
+
+#[cfg(test)]
+impl Reply {
+    /// What is made of an answer written so: its status and its header fields, a line each, an empty line, its body.
+    pub(crate) fn written(url: &str, text: &[u8]) -> Result<Self, SendError> {
+        let end = text.windows(2).position(|two| two == b"\n\n").unwrap_or(text.len());
+        let head = String::from_utf8_lossy(&text[..end]).into_owned();
+        let mut lines = head.lines();
+        let status = lines.next().and_then(|line| line.parse().ok()).filter(|status| (100..1000).contains(status));
+        let field = |line: &str| {
+            let (name, value) = line.split_once(':')?;
+            Some((name.trim().parse::<reqwest::header::HeaderName>().ok()?, value.trim().parse().ok()?))
+        };
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines.filter_map(field) {
+            headers.append(name, value);
+        }
+        let body = text.get(end + 2..).unwrap_or_default();
+        let (url, whole) = (Url::parse(url).expect("a URL"), body.len() <= ANSWER_LIMIT);
+        Self { status: status.unwrap_or(200), url, headers, body: body.to_vec(), whole }.decompressed()
+    }
+}

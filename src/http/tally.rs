@@ -118,7 +118,8 @@ fn read(answer: &[u8], v4: bool) -> Result<Option<Tally>, Errno> {
     let kind = u16::from_ne_bytes(part(answer, 4)?);
     let body = answer.get(HEADER..).unwrap_or_default();
     if kind == ERROR {
-        return Err(Errno::from_raw_os_error(-i32::from_ne_bytes(part(body, 0)?)));
+        let code = io::Error::from_raw_os_error(i32::from_ne_bytes(part(body, 0)?).saturating_neg());
+        return Err(Errno::from_io_error(&code).unwrap_or(Errno::BADMSG));
     }
     let mut attributes = body.get(MESSAGE..).unwrap_or_default();
     while attributes.len() >= 4 {
@@ -129,7 +130,7 @@ fn read(answer: &[u8], v4: bool) -> Result<Option<Tally>, Errno> {
             let header = TCP_HEADER + if v4 { IPV4_HEADER } else { IPV6_HEADER };
             let segments = u64::from(u32::from_ne_bytes(part(info, SEGMENTS)?));
             let unsent = u64::from(u32::from_ne_bytes(part(info, UNSENT)?));
-            let sent = u64::from_ne_bytes(part(info, BYTES)?) + segments * header;
+            let sent = u64::from_ne_bytes(part(info, BYTES)?).saturating_add(segments * header);
             return Ok(Some(Tally { sent, unsent }));
         }
         attributes = attributes.get(length.max(4).next_multiple_of(4)..).unwrap_or_default();
@@ -148,6 +149,7 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
 
     use super::*;
+    use crate::fuzz::fuzz;
 
     fn count(bind: &str) {
         let listener = TcpListener::bind(bind).expect("a socket");
@@ -193,5 +195,23 @@ mod tests {
     fn what_cannot_be_read_is_an_error() {
         assert_eq!(read(&[], true), Err(Errno::BADMSG));
         assert_eq!(read(&[0; 100], true), Ok(None));
+    }
+
+    #[test]
+    fn an_error_that_is_none_of_the_kernel_s_is_unreadable() {
+        for code in [0, 1, i32::MIN, -4096] {
+            let answer = [&[0; 4][..], &ERROR.to_ne_bytes(), &[0; 10], &code.to_ne_bytes()].concat();
+            assert_eq!(read(&answer, true), Err(Errno::BADMSG), "{code}");
+        }
+    }
+
+    #[test]
+    fn any_answer_is_an_error_or_a_tally() {
+        fuzz!("sock_diag", |input: &[u8]| {
+            let Ok(Some(tally)) = read(input, true) else { return };
+            assert!(tally.unsent <= u32::MAX.into());
+            let v6 = read(input, false).expect("the same answer").expect("the same answer");
+            assert!(v6.sent >= tally.sent, "an IPv6 header is longer");
+        });
     }
 }

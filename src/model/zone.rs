@@ -64,7 +64,9 @@ impl Zone {
     /// When clocks there are set forward or back, or the zone changes otherwise, after `from` and not after `until`.
     pub fn changes(&self, from: WallTime, until: WallTime) -> impl Iterator<Item = WallTime> {
         let changes = self.0.following(timestamp(from)).map(|change| wall(change.timestamp()));
-        changes.take_while(move |change| *change <= until)
+        // Where a file of the tz database gives no rule for what comes after its last change, jiff gives that one for ever.
+        let mut last = from;
+        changes.take_while(move |change| *change > std::mem::replace(&mut last, *change) && *change <= until)
     }
 }
 
@@ -110,4 +112,36 @@ fn timestamp(wall: WallTime) -> Timestamp {
 fn wall(timestamp: Timestamp) -> WallTime {
     // Before the epoch no clock of ours shows anything.
     WallTime::from_micros(u64::try_from(timestamp.as_microsecond()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of the tz database as it was until 2005 (RFC 9636, version 1): an hour is added then, and what comes later is
+    /// not said.
+    fn old_file(change: i32) -> Vec<u8> {
+        let mut file = b"TZif".to_vec();
+        file.resize(20, 0);
+        // No flags (two counts) nor leap seconds; one change; two kinds of time and their names.
+        file.extend([0, 0, 0, 1, 2, 8].iter().flat_map(|count| [0, 0, 0, *count]));
+        file.extend(change.to_be_bytes());
+        file.push(1);
+        for (ahead, name) in [(0i32, 0), (3_600, 4)] {
+            file.extend(ahead.to_be_bytes());
+            file.extend([0, name]);
+        }
+        file.extend(b"OLD\0NEW\0");
+        file
+    }
+
+    #[test]
+    fn a_file_that_says_no_more_has_no_more_changes() {
+        let at = |second: i32| WallTime::from_micros(u64::from(second.unsigned_abs()) * 1_000_000);
+        let zone = Zone::of(TimeZone::tzif("", &old_file(1_000)).expect("a zone"));
+        for (from, until, expected) in [(0, 2_000, vec![at(1_000)]), (0, 999, vec![]), (1_500, 2_000, vec![])] {
+            let changes: Vec<WallTime> = zone.changes(at(from), at(until)).take(9).collect();
+            assert_eq!(changes, expected, "{from} {until}");
+        }
+    }
 }

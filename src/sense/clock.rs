@@ -3,7 +3,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::time::{
     ClockId, Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, clock_gettime, timerfd_create,
@@ -33,7 +33,7 @@ const TOLERANCE: Duration = Duration::from_secs(1);
 
 /// Both clocks, read together.
 pub fn now() -> Now {
-    Now { moment: Moment::since_boot(read(ClockId::Boottime)), wall: wall(read(ClockId::Realtime)) }
+    Now { moment: Moment::since_boot(read(ClockId::Boottime)), wall: micros(wall_clock()) }
 }
 
 /// How long the device has slept since boot.
@@ -164,18 +164,22 @@ async fn expiry(timer: &AsyncFd<OwnedFd>) -> io::Result<()> {
 
 fn read(clock: ClockId) -> Duration {
     let time = clock_gettime(clock);
-    // A wall clock before 1970 is as unset as one at 1970.
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or(0))
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or(0), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-fn wall(since_epoch: Duration) -> WallTime {
+/// Since 1970; a wall clock before that is as unset as one at 1970. Asked of the C library, unlike the others, so that a
+/// program may be shown another date than its machine (faketime(1)).
+fn wall_clock() -> Duration {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
+}
+
+fn micros(since_epoch: Duration) -> WallTime {
     WallTime::from_micros(u64::try_from(since_epoch.as_micros()).unwrap_or(u64::MAX))
 }
 
 /// Nanoseconds by which the wall clock is ahead of the boot clock: constant but for slewing and jumps.
 fn lead() -> i128 {
-    let [wall, boot] = [ClockId::Realtime, ClockId::Boottime].map(|clock| read(clock).as_nanos().cast_signed());
+    let [wall, boot] = [wall_clock(), read(ClockId::Boottime)].map(|clock| clock.as_nanos().cast_signed());
     wall - boot
 }
 
@@ -202,11 +206,10 @@ mod tests {
 
     #[test]
     fn now_reads_the_boot_clock_and_the_wall_clock() {
-        let system = std::time::SystemTime::now();
+        let system = read(ClockId::Realtime);
         let (first, second) = (now(), now());
         assert!(second.moment >= first.moment);
-        let system = system.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        assert!(first.wall >= wall(system));
+        assert!(first.wall >= micros(system));
         assert!(!is_unset(first.wall), "the machine's own clock is set");
     }
 

@@ -6,6 +6,7 @@ mod netlink;
 pub mod power;
 pub mod reach;
 pub mod services;
+mod text;
 mod uevent;
 pub mod wifi;
 pub mod zone;

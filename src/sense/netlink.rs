@@ -235,22 +235,9 @@ impl Questions {
             if length > self.buffer.len() {
                 return Err(Trouble::Unreadable(format!("a message of {length} bytes was cut off")));
             }
-            let mut rest = if sender.port_number() == 0 { self.buffer.as_slice() } else { &[] };
-            while !rest.is_empty() {
-                let message = NetlinkBuffer::new_checked(rest)?;
-                let next = (message.length() as usize).next_multiple_of(4).min(rest.len());
-                rest = &rest[next..];
-                if message.sequence_number() != self.sequence {
-                    continue;
-                }
-                interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
-                match message.message_type() {
-                    NLMSG_ERROR | NLMSG_DONE => return Ok(ended(message.payload(), interrupted)?),
-                    _ => each(message.payload())?,
-                }
-                if message.flags() & NLM_F_MULTIPART == 0 {
-                    return Ok(End::Complete);
-                }
+            let told = if sender.port_number() == 0 { self.buffer.as_slice() } else { &[] };
+            if let Some(end) = read(told, self.sequence, &mut interrupted, &mut each)? {
+                return Ok(end);
             }
         }
     }
@@ -270,14 +257,44 @@ impl Questions {
     }
 }
 
+/// Hands over each message of one read that answers the request of this number, without its header; how the answer ended, if
+/// it did. `interrupted`: whether any of it said so.
+fn read(
+    mut rest: &[u8],
+    sequence: u32,
+    interrupted: &mut bool,
+    each: &mut impl FnMut(&[u8]) -> Result<(), DecodeError>,
+) -> Result<Option<End>, DecodeError> {
+    while !rest.is_empty() {
+        let message = NetlinkBuffer::new_checked(rest)?;
+        let next = (message.length() as usize).next_multiple_of(4).min(rest.len());
+        rest = &rest[next..];
+        if message.sequence_number() != sequence {
+            continue;
+        }
+        *interrupted |= message.flags() & NLM_F_DUMP_INTR != 0;
+        match message.message_type() {
+            NLMSG_ERROR | NLMSG_DONE => return ended(message.payload(), *interrupted).map(Some),
+            _ => each(message.payload())?,
+        }
+        if message.flags() & NLM_F_MULTIPART == 0 {
+            return Ok(Some(End::Complete));
+        }
+    }
+    Ok(None)
+}
+
 /// Reads the error code, zero or negative, with which both NLMSG_ERROR and NLMSG_DONE begin.
 fn ended(payload: &[u8], interrupted: bool) -> Result<End, DecodeError> {
     let code = if payload.is_empty() { 0 } else { parse_i32(payload.get(..4).unwrap_or(payload))? };
-    Ok(match (code, interrupted) {
-        (0, false) => End::Complete,
-        (0, true) => End::Interrupted,
-        (code, _) => End::Refused(Errno::from_raw_os_error(code.saturating_neg())),
-    })
+    match (code, interrupted) {
+        (0, false) => Ok(End::Complete),
+        (0, true) => Ok(End::Interrupted),
+        (code, _) => {
+            let errno = Errno::from_io_error(&io::Error::from_raw_os_error(code.saturating_neg()));
+            errno.map(End::Refused).ok_or_else(|| format!("an error of {code}").into())
+        }
+    }
 }
 
 /// Calls with each attribute that stands behind the first `header` bytes: its type, without flags, and its value.
@@ -300,6 +317,7 @@ fn errno(error: io::Error) -> Errno {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn an_end_carries_its_error() {
@@ -307,5 +325,28 @@ mod tests {
         assert_eq!(ended(&0_i32.to_ne_bytes(), true).unwrap(), End::Interrupted);
         assert_eq!(ended(&(-105_i32).to_ne_bytes(), false).unwrap(), End::Refused(Errno::NOBUFS));
         assert!(ended(&[1, 2], false).is_err());
+    }
+
+    #[test]
+    fn an_end_that_is_no_error_of_the_kernel_is_unreadable() {
+        for code in [1, 4096, -4096, i32::MAX, i32::MIN] {
+            assert!(ended(&code.to_ne_bytes(), false).is_err(), "{code}");
+        }
+    }
+
+    #[test]
+    fn any_read_ends_and_hands_over_what_is_in_it() {
+        fuzz!("netlink", |input: &[u8]| {
+            let (mut handed, mut interrupted) = (0, false);
+            let end = read(input, 1, &mut interrupted, &mut |message| {
+                handed += HEADER + message.len();
+                for_each_attribute(message, 0, |_, value| {
+                    assert!(value.len() < message.len());
+                    Ok(())
+                })
+            });
+            assert!(handed <= input.len());
+            assert!(interrupted || !matches!(end, Ok(Some(End::Interrupted))));
+        });
     }
 }

@@ -53,12 +53,17 @@ impl Uevents {
     /// Whether what was read is about the subsystem. So much may have happened that the kernel could not tell it all.
     fn concerns(&self, read: io::Result<()>, message: &[u8]) -> io::Result<bool> {
         match read {
-            Ok(()) => Ok(message.split(|byte| *byte == 0).any(|variable| variable == self.subsystem)),
+            Ok(()) => Ok(says(message, &self.subsystem)),
             Err(error) if Errno::from_io_error(&error) == Some(Errno::NOBUFS) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(false),
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether one of the variables of a message, each with a NUL behind it, is this.
+fn says(message: &[u8], variable: &[u8]) -> bool {
+    message.split(|byte| *byte == 0).any(|other| other == variable)
 }
 
 #[cfg(test)]
@@ -67,6 +72,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::fuzz::fuzz;
 
     /// Of it only those hear who are in its namespace: nobody's rest elsewhere is disturbed.
     const LO: &str = "/sys/class/net/lo";
@@ -89,5 +95,15 @@ mod tests {
             let more = tokio::time::timeout(Duration::from_millis(50), heard.next()).await;
             assert!(more.is_err(), "{why}");
         }
+    }
+
+    #[test]
+    fn any_message_says_what_stands_between_its_ends() {
+        let wanted = b"SUBSYSTEM=power_supply";
+        fuzz!("uevent", |input: &[u8]| {
+            let framed = [b"\0", input, b"\0"].concat();
+            let found = framed.windows(wanted.len() + 2).any(|part| part == [b"\0", &wanted[..], b"\0"].concat());
+            assert_eq!(says(input, wanted), found);
+        });
     }
 }

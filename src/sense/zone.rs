@@ -158,6 +158,7 @@ mod tests {
     use tokio::sync::mpsc;
 
     use super::*;
+    use crate::fuzz::fuzz;
     use crate::model::WallTime;
 
     fn berlin() -> Zone {
@@ -242,5 +243,18 @@ mod tests {
     fn inode(path: &Path) -> u64 {
         use std::os::unix::fs::MetadataExt;
         fs::metadata(path).expect("it is there").ino()
+    }
+
+    #[test]
+    fn any_file_and_any_variable_is_a_zone_or_none() {
+        fuzz!("zone", |input: &[u8]| {
+            let rules = TimeZone::posix(&String::from_utf8_lossy(input));
+            for zone in [TimeZone::tzif("fuzzed", input), rules].into_iter().flatten().map(Zone::of) {
+                for time in [0, 1_777_636_800_000_000, 1 << 60, u64::MAX] {
+                    let local = zone.local(WallTime::from_micros(time)).time();
+                    assert!(local.len() >= 5, "{local}");
+                }
+            }
+        });
     }
 }

@@ -46,6 +46,7 @@ impl CursorKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn a_cursor_reads_back_and_made_up_ones_do_not() {
@@ -59,5 +60,15 @@ mod tests {
             assert!(bad == good || key.seq(bad).is_none(), "{bad}");
         }
         assert_eq!(CursorKey(1).seq(&good), None);
+    }
+
+    #[test]
+    fn any_cursor_that_is_taken_is_one_that_was_given() {
+        fuzz!("cursor", |input: &[u8]| {
+            let (key, text) = (CursorKey(77), String::from_utf8_lossy(input));
+            if let Some(seq) = key.seq(&text) {
+                assert_eq!(key.cursor(seq), text);
+            }
+        });
     }
 }

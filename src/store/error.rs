@@ -280,7 +280,13 @@ pub(super) fn is_full(error: &rusqlite::Error) -> bool {
     })
 }
 
-/// Whether the file is not, or no longer, a sound database.
+/// Whether the file is not, or no longer, a sound database: SQLite says so, or there is a value that is never written.
 pub(super) fn is_damaged(error: &rusqlite::Error) -> bool {
-    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    let is_senseless = matches!(
+        error,
+        FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..)
+    );
+    let code = error.sqlite_error_code();
+    is_senseless || matches!(code, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase))
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 use rustix::fs::{FlockOperation, flock};
 
 use super::agenda::Agenda;
@@ -167,6 +167,9 @@ fn damage(error: &OpenError) -> Option<String> {
     }
 }
 
+/// A row that holds what is never written, though SQLite finds it in order.
+pub(super) const SENSELESS: &str = include_str!("sql/senseless.sql");
+
 /// The table and its indexes: which rows stand there, and in which order.
 const ENDS: [(&str, &str, &str); 8] = [
     ("NOT INDEXED", "true", "seq"),
@@ -194,7 +197,11 @@ fn check(conn: &Connection, suspected: bool) -> rusqlite::Result<()> {
         return Ok(());
     }
     let found: String = conn.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
-    if found == "ok" { Ok(()) } else { Err(corrupt(found)) }
+    if found != "ok" {
+        return Err(corrupt(found));
+    }
+    let senseless: Option<String> = conn.query_row(SENSELESS, [], |row| row.get(0)).optional()?;
+    senseless.map_or(Ok(()), |row| Err(corrupt(format!("{row} makes no sense"))))
 }
 
 fn corrupt(found: String) -> rusqlite::Error {

@@ -31,7 +31,7 @@ impl Work<'_> {
 
     fn promote(&mut self, seq: i64, now: WallTime) -> Result<()> {
         let row = Row::get(self.conn, seq)?;
-        let due = self.sane_due(&row, now);
+        let due = self.sane_due(&row, now)?;
         let mut update = self.conn.prepare_cached("UPDATE task SET behind = 0, due = ?2 WHERE seq = ?1")?;
         one_row(update.execute([seq, due])?)?;
         self.regroup(row, |row| row.behind = false)
@@ -47,7 +47,7 @@ impl Work<'_> {
     pub(super) fn release_dependents(&mut self, on_task: i64, now: WallTime) -> Result<()> {
         for seq in dependents(self.conn, on_task)? {
             let row = Row::get(self.conn, seq)?;
-            let due = self.sane_due(&row, now);
+            let due = self.sane_due(&row, now)?;
             let mut update = self.conn.prepare_cached("UPDATE task SET deps = deps - 1, due = ?2 WHERE seq = ?1")?;
             one_row(update.execute([seq, due])?)?;
             self.regroup(row, |row| row.deps -= 1)?;
@@ -93,8 +93,13 @@ impl Work<'_> {
     }
 
     /// The due time of a task that waited for others, while the clock may have been set back.
-    fn sane_due(&self, row: &Row, now: WallTime) -> i64 {
-        row.due.min(if row.attempts == 0 { micros(now) } else { self.due_cap(now) })
+    fn sane_due(&self, row: &Row, now: WallTime) -> Result<i64> {
+        if row.due <= micros(now) {
+            return Ok(row.due);
+        }
+        let mut ask = self.conn.prepare_cached("SELECT attempts = 0 AND due = created FROM task WHERE seq = ?")?;
+        let never_tried: bool = ask.query_row([row.seq], |row| row.get(0))?;
+        Ok(row.due.min(if never_tried { micros(now) } else { self.due_cap(now) }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Hours, time zones, budgets of metered bytes and rates, with real clocks, sockets and links.
 //!
-//! No test sets this machine's clock: what follows from a clock that is not set, or is set otherwise, is tested in
+//! What follows from a clock that is not set, or is set otherwise, is tested in `tests/clock` and
 //! `src/schedule/tests/dates.rs`.
 
 use std::collections::BTreeMap;
@@ -298,18 +298,4 @@ fn another_time_zone_counts_at_once_and_other_files_wake_nobody() {
 
     move_to(&zone_where_it_is(6));
     device.until_done(&[id]);
-    let mut worst = Duration::ZERO;
-    for trial in 0..20 {
-        move_to(&zone_where_it_is(18));
-        while device.log().matches("the time zone is Etc/").count() < 2 * trial + 2 {
-            thread::yield_now();
-        }
-        let id = device.enqueue_one();
-        device.until_waits_for(&id, "window");
-        let begun = Instant::now();
-        move_to(&zone_where_it_is(6));
-        device.until_done(&[id]);
-        worst = worst.max(begun.elapsed());
-    }
-    tell(format_args!("from another time zone until the task was done: {worst:?} at worst of 20"));
 }

@@ -38,3 +38,4 @@ mod system_bus;
 mod tunnel;
 mod uploads;
 mod visitors;
+mod wild;

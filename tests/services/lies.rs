@@ -18,7 +18,7 @@ type Lie = fn(&Mock);
 
 /// The config says that this link costs money; NetworkManager says that it does not.
 fn told_that_it_is_free<'n>(device: &mut Device<'n>) -> (Mock, String) {
-    let networkmanager = networkmanager(device, NO);
+    let networkmanager = networkmanager(device.bus.address(), NO);
     until(device, "it is heard", |device| device.shown("Network")["Metered"] == "no");
     let id = device.enqueue_to("analytics", 1).remove(0);
     device.until_done(std::slice::from_ref(&id));
@@ -96,7 +96,8 @@ fn bad_news_of_one_that_is_not_understood_stays_until_it_leaves() {
     let server = serve(Behaviour::honest());
     let minds = "[strategy.analytics]\nnetwork = \"unmetered\"\nroaming = false";
     let mut device = Device::start(&config_with(&server, minds));
-    let (networkmanager, modemmanager) = (networkmanager(&device, YES), modemmanager(&device, ROAMING));
+    let (networkmanager, modemmanager) =
+        (networkmanager(device.bus.address(), YES), modemmanager(device.bus.address(), ROAMING));
     until(&mut device, "both are heard", |device| {
         device.strategy("analytics")["Blocked"] == json!(["metered", "roaming"])
     });
@@ -124,7 +125,7 @@ fn one_that_hangs_holds_nobody_up_and_its_late_answer_is_a_hint() {
     set_metered(&networkmanager, YES);
     networkmanager.until_asked_more_than(asked);
     // Meanwhile others are heard, and tasks go.
-    let profiles = profiles(&device, "power-saver");
+    let profiles = profiles(device.bus.address(), "power-saver");
     device.until_strategy("analytics", "Blocked", json!(["power-save"]));
     let urgent = device.enqueue(1);
     device.until_done(&urgent);
@@ -144,7 +145,12 @@ fn one_that_hangs_holds_nobody_up_and_its_late_answer_is_a_hint() {
 fn a_start_beside_services_that_hang_takes_a_moment_and_no_more() {
     let server = serve(Behaviour::honest());
     let mut device = Device::off(None, &config_with(&server, ""));
-    let mocks = [networkmanager(&device, YES), modemmanager(&device, ROAMING), profiles(&device, "x"), logind(&device)];
+    let mocks = [
+        networkmanager(device.bus.address(), YES),
+        modemmanager(device.bus.address(), ROAMING),
+        profiles(device.bus.address(), "x"),
+        logind(device.bus.address()),
+    ];
     mocks.iter().for_each(|mock| mock.be(Mood::Silent));
     device.switch_on();
     let ids = device.enqueue(1);
@@ -177,7 +183,7 @@ fn what_is_none_of_our_business_does_not_reach_the_daemon() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config_with(&server, MINDS));
     let (networkmanager, _) = told_that_it_is_free(&mut device);
-    let modemmanager = modemmanager(&device, HOME);
+    let modemmanager = modemmanager(device.bus.address(), HOME);
     modemmanager.until_asked_more_than(0);
     let (asked, asked_modem) = (networkmanager.asked(), modemmanager.asked());
     for _ in 0..20 {
@@ -196,7 +202,7 @@ fn what_is_none_of_our_business_does_not_reach_the_daemon() {
 fn a_device_that_goes_while_it_is_asked_after_is_no_lie() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config_with(&server, MINDS));
-    let networkmanager = networkmanager(&device, NO);
+    let networkmanager = networkmanager(device.bus.address(), NO);
     networkmanager.quietly(|objects| {
         let gone = ObjectPath::try_from("/org/freedesktop/NetworkManager/Devices/9").expect("a path");
         objects.set(NM_PATH, NM, "Devices", owned(vec![gone, ObjectPath::try_from(LO).expect("a path")]));

@@ -24,4 +24,4 @@ mod saver;
 #[expect(dead_code, reason = "shared with other tests")]
 mod servers;
 mod sleep;
-mod speed;
+mod standins;

@@ -22,7 +22,7 @@ fn metering_follows_networkmanager_as_it_comes_changes_and_goes() {
         until(device, &format!("metered is {word}"), |device| device.shown("Network")["Metered"] == word);
     };
     shows(&mut device, "guess-no");
-    let networkmanager = networkmanager(&device, YES);
+    let networkmanager = networkmanager(device.bus.address(), YES);
     shows(&mut device, "yes");
     let id = device.enqueue_to("analytics", 1).remove(0);
     let row = device.until_waits_for(&id, "metered");
@@ -51,7 +51,7 @@ fn nothing_is_sent_before_networkmanager_has_been_heard() {
     device.call("Manager", "Pause", &crate::device::none()).expect("paused");
     let id = device.enqueue_to("analytics", 1).remove(0);
     device.switch_off();
-    let networkmanager = networkmanager(&device, YES);
+    let networkmanager = networkmanager(device.bus.address(), YES);
     for _ in 0..5 {
         device.switch_on();
         device.call("Manager", "Resume", &crate::device::none()).expect("resumed");
@@ -74,7 +74,7 @@ fn a_photo_stops_when_its_link_becomes_metered_and_goes_on_when_it_is_not_any_mo
     }));
     let config = files::config(&server, CHUNK).replace("network = \"any\"", "network = \"unmetered\"");
     let mut device = Device::start(&config);
-    let networkmanager = networkmanager(&device, NO);
+    let networkmanager = networkmanager(device.bus.address(), NO);
     until(&mut device, "it is heard", |device| device.shown("Network")["Metered"] == "no");
     let (path, bytes) = files::file(&device, "a.jpg", 5 * CHUNK);
     let ids = files::put(&device, &[path]);
@@ -95,7 +95,7 @@ fn a_photo_stops_when_its_link_becomes_metered_and_goes_on_when_it_is_not_any_mo
 fn roaming_follows_modemmanager() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config_with(&server, "[strategy.analytics]\nroaming = false"));
-    let modemmanager = modemmanager(&device, ROAMING);
+    let modemmanager = modemmanager(device.bus.address(), ROAMING);
     device.until_strategy("analytics", "Blocked", json!(["roaming"]));
     let id = device.enqueue_to("analytics", 1).remove(0);
     device.until_waits_for(&id, "roaming");
@@ -131,7 +131,7 @@ fn roaming_follows_modemmanager() {
 fn a_modem_that_is_told_of_by_another_port_than_its_bytes_go_by_is_known_by_the_latter() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config(&server));
-    let networkmanager = networkmanager(&device, NO);
+    let networkmanager = networkmanager(device.bus.address(), NO);
     until(&mut device, "it is heard", |device| device.shown("Network")["Metered"] == "no");
     // `lo` is a modem now: the port by which it is controlled, and the interface.
     networkmanager.quietly(|objects| objects.set(LO, NM_DEVICE, "Interface", owned("cdc-wdm0")));

@@ -34,7 +34,7 @@ fn heard_on(bus: &PrivateBus) -> Receiver<Result<Option<Connectivity>, ServiceEr
 #[test]
 fn networkmanagers_word_on_the_reach_counts_where_it_looks() {
     let bus = PrivateBus::start();
-    let networkmanager = networkmanager_on(bus.address(), NO);
+    let networkmanager = networkmanager(bus.address(), NO);
     let heard = heard_on(&bus);
     let next = || heard.recv_timeout(HANG).expect("it is heard");
     // It says `full`, as it does of any network that it does not look at.

@@ -32,12 +32,12 @@ fn with_all_services_there_and_nothing_happening_nobody_wakes() {
     let mut device = Device::off(None, &config(&server));
     device.set("FERRYD_LOG", "debug");
     let services = [
-        networkmanager(&device, NO),
-        modemmanager(&device, HOME),
-        profiles(&device, "balanced"),
-        old_profiles(&device, "balanced"),
-        upower(&device, 1),
-        logind(&device),
+        networkmanager(device.bus.address(), NO),
+        modemmanager(device.bus.address(), HOME),
+        profiles(device.bus.address(), "balanced"),
+        old_profiles(device.bus.address(), "balanced"),
+        upower(device.bus.address(), 1),
+        logind(device.bus.address()),
     ];
     device.switch_on();
     let ids = device.enqueue(3);

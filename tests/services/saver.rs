@@ -44,7 +44,7 @@ fn the_profile_decides_by_its_new_name_and_by_its_old() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config(&server));
     saves(&mut device, false);
-    let new = profiles(&device, "power-saver");
+    let new = profiles(device.bus.address(), "power-saver");
     saves(&mut device, true);
     let id = device.enqueue_to("analytics", 1).remove(0);
     device.until_waits_for(&id, "power-save");
@@ -54,7 +54,7 @@ fn the_profile_decides_by_its_new_name_and_by_its_old() {
     new.set(PPD_PATH, PPD, "ActiveProfile", "balanced");
     device.until_done(&[id]);
     // Both at once, as releases from 0.20 on have it: the new one is asked.
-    let old = old_profiles(&device, "power-saver");
+    let old = old_profiles(device.bus.address(), "power-saver");
     new.set(PPD_PATH, PPD, "ActiveProfile", "performance");
     saves(&mut device, false);
     drop(new);
@@ -76,14 +76,14 @@ fn on_battery_upower_warns_where_there_are_no_profiles_and_the_charge_where_ther
     let mut device = Device::off(None, &config(&server));
     let _class = on_battery(&mut device, 10);
     saves(&mut device, true);
-    let upower = upower(&device, 1);
+    let upower = upower(device.bus.address(), 1);
     saves(&mut device, false);
     for (level, low) in [(3u32, true), (2, false), (4, true), (5, true), (1, false), (3, true)] {
         upower.set(DISPLAY, UP_DEVICE, "WarningLevel", level);
         saves(&mut device, low);
     }
     // Whatever UPower warns of: who chose a profile has decided. Nor is UPower listened to then.
-    let profiles = profiles(&device, "balanced");
+    let profiles = profiles(device.bus.address(), "balanced");
     saves(&mut device, false);
     let asked = upower.asked();
     upower.set(DISPLAY, UP_DEVICE, "WarningLevel", 4u32);
@@ -109,7 +109,7 @@ fn on_battery_upower_warns_where_there_are_no_profiles_and_the_charge_where_ther
 fn a_warning_counts_on_battery_only() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config(&server));
-    let upower = upower(&device, 5);
+    let upower = upower(device.bus.address(), 5);
     assert_eq!(device.shown("Power")["ExternalPower"], true);
     let ids = device.enqueue_to("analytics", 1);
     device.until_done(&ids);

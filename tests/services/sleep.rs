@@ -13,7 +13,7 @@ use crate::servers::{config, serve};
 
 /// logind, and its first inhibitor taken.
 fn awake(device: &Device<'_>) -> crate::mock::Mock {
-    let logind = logind(device);
+    let logind = logind(device.bus.address());
     assert!(logind.until_inhibitors(1, HANG), "{}", device.log());
     logind
 }
@@ -116,7 +116,7 @@ fn a_logind_that_ends_leaves_nobody_waiting_for_the_morning() {
 fn where_sleep_may_not_be_delayed_it_is_still_noticed_and_that_is_said_once() {
     let server = serve(Behaviour::honest());
     let mut device = Device::start(&config(&server));
-    let logind = logind_that_refuses(&device);
+    let logind = logind_that_refuses(device.bus.address());
     for _ in 0..3 {
         prepare_for_sleep(&logind, true);
         until(&mut device, "sleep is near", |device| device.strategy("metadata")["Blocked"] == json!(["suspending"]));

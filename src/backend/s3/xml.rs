@@ -137,6 +137,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn errors_are_known_by_their_root_and_nothing_else_is_one() {
@@ -176,6 +177,19 @@ mod tests {
         assert_eq!(page("<IsTruncated>true</IsTruncated>"), None);
         assert_eq!(page("<IsTruncated>true</IsTruncated><NextPartNumberMarker>1</NextPartNumberMarker>"), None);
         assert_eq!(page("<Part><PartNumber>x</PartNumber><Size>7</Size></Part>"), None);
+    }
+
+    #[test]
+    fn any_document_is_read_within_bounds_or_not_at_all() {
+        fuzz!("s3_xml", |input: &[u8]| {
+            let (error, created, completed) = (error(input), created(input), completed(input));
+            let (page, uploads) = (parts(input, 7), uploads(input));
+            let read = [error.is_some(), created.is_some(), completed.is_some(), page.is_some(), uploads.is_some()];
+            assert!(read.iter().filter(|is| **is).count() <= 1, "one document is one thing");
+            assert!(created.is_none_or(|id| !id.is_empty() && id.len() <= LONGEST_ID));
+            assert!(page.is_none_or(|page| page.more_after.is_none_or(|more| more > 7)));
+            assert!(uploads.is_none_or(|all| all.iter().all(|begun| !begun.upload.is_empty())));
+        });
     }
 
     #[test]

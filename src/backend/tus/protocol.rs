@@ -228,3 +228,31 @@ fn number(reply: &Reply, name: &str) -> Result<Option<u64>, String> {
 fn foreign(reply: &Reply, what: &str) -> Answer {
     Answer::Foreign { words: plain(&format!("status {} with {what}", reply.status)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::tests::{URL, config};
+    use super::*;
+    use crate::fuzz::fuzz;
+    use crate::http::Addresses;
+    use crate::model::BackendKind;
+
+    #[test]
+    fn any_answer_is_read_and_a_chunk_is_taken_by_the_word_alone() {
+        let client = Client::new(&config(BackendKind::Tus, URL), None, &Addresses::new()).expect("a client");
+        fuzz!("tus_reply", |input: &[u8]| {
+            let Ok(reply) = Reply::written(URL, input) else { return };
+            if let Ok(status) = taken(&reply, 1000) {
+                let word =
+                    |name, word| reply.header(name).is_some_and(|field| field.trim().trim_start_matches('0') == word);
+                assert_eq!(status, 204);
+                assert!(word("upload-offset", "1000") && word("tus-resumable", "1.0.0"));
+            }
+            if let Ok(place) = client.located(&reply) {
+                assert!(place.as_str().starts_with("http://up.example/"), "{}", place.as_str());
+                assert_eq!(client.place(place.as_str()), Ok(place), "what is kept can be used again");
+            }
+            drop((number(&reply, "upload-length"), Offers::read(&reply), retry_after(&reply)));
+        });
+    }
+}

@@ -4,6 +4,7 @@ mod charge;
 mod dates;
 mod files;
 mod hotel;
+mod nonsense;
 mod outages;
 mod outcomes;
 mod races;

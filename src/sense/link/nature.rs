@@ -39,7 +39,7 @@ impl Nature {
             if types.clone().any(|link| link == LinkType::Cellular) { Metered::GuessYes } else { Metered::GuessNo };
         Self {
             link: types.clone().next().unwrap_or(LinkType::Other),
-            metered: levels.iter().find_map(Level::metered).unwrap_or(guess),
+            metered: levels.iter().find_map(Level::metered).or_else(|| guessed(&levels)).unwrap_or(guess),
             roaming: levels.iter().find_map(|level| level.facts?.roaming).unwrap_or(false),
             radio: levels.iter().find_map(|level| level.facts?.radio.clone()).unwrap_or_default(),
         }
@@ -62,13 +62,21 @@ impl<'a> Level<'a> {
         Self { rule: rules.iter().find(fits), facts }
     }
 
-    /// What NetworkManager was told (by its user, or by the access point) is surer than a rule; what it guesses is not: it
-    /// has a guess for every link.
+    /// What NetworkManager was told (by its user, or by the access point) is surer than a rule.
     fn metered(&self) -> Option<Metered> {
-        let manager = self.facts.and_then(|facts| facts.metered).filter(|metered| *metered != Metered::Unknown);
-        let told = manager.filter(|metered| matches!(metered, Metered::Yes | Metered::No));
-        told.or_else(|| self.rule?.metered).or(manager)
+        let told = self.by_manager().filter(|metered| matches!(metered, Metered::Yes | Metered::No));
+        told.or_else(|| self.rule?.metered)
     }
+
+    fn by_manager(&self) -> Option<Metered> {
+        self.facts.and_then(|facts| facts.metered).filter(|metered| *metered != Metered::Unknown)
+    }
+}
+
+/// NetworkManager has a guess for every link. That a tunnel would be free says nothing of its carrier, that anything costs does.
+fn guessed(levels: &[Level<'_>]) -> Option<Metered> {
+    let costs = levels.iter().find_map(|level| level.by_manager().filter(|metered| *metered == Metered::GuessYes));
+    costs.or_else(|| levels.last()?.by_manager())
 }
 
 /// The type of what carries all else, unless a rule says it.
@@ -221,6 +229,11 @@ mod tests {
             assert_eq!(metered(&rules[..1], &facts([carrier_said, says_nothing])), Metered::No);
             let guessed = facts([("wlan0", by_manager(Metered::GuessYes))]);
             assert_eq!(metered(&[], &guessed), Metered::GuessYes);
+            for costs in [Metered::Yes, Metered::GuessYes] {
+                let free = ("wg0", by_manager(Metered::GuessNo));
+                assert_eq!(metered(&[], &facts([("wlan0", by_manager(costs)), free])), costs, "a guess for every link");
+            }
+            assert_eq!(metered(&rules[..1], &facts([("wg0", by_manager(Metered::GuessNo))])), Metered::Yes);
             assert_eq!(metered(&[rule("wlan0", None, None, Some(Metered::No))], &guessed), Metered::No);
         });
     }

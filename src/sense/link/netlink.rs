@@ -11,6 +11,7 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use rustix::io::Errno;
 
 use super::super::netlink::{End, Hints, Questions, Unanswered};
+use super::sysfs;
 use super::tables::{Address, DefaultRoute, Interface, Lookup, Tables};
 
 /// RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV4_RULE, _IPV6_IFADDR, _IPV6_ROUTE and RTNLGRP_IPV6_RULE (19) as a bit
@@ -38,7 +39,10 @@ impl Query {
     /// All that is so now; the routes to `wanted` addresses as the kernel would choose them for our packets.
     pub(super) fn tables(&mut self, wanted: &BTreeSet<IpAddr>) -> Result<Tables, Unanswered> {
         let mut tables = Tables::default();
-        for interface in self.dump("links", &links(), Interface::parse)? {
+        for mut interface in self.dump("links", &links(), Interface::parse)? {
+            if interface.kind.is_none() {
+                interface.radio = sysfs::radio(&interface.name, interface.index);
+            }
             tables.interfaces.insert(interface.index, interface);
         }
         tables.addresses = self.dump("addresses", &addresses(), Address::parse)?;

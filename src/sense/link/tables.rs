@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use netlink_packet_core::{DecodeError, parse_ip, parse_string, parse_u32};
+use netlink_packet_core::{DecodeError, parse_ip, parse_u32};
 use netlink_packet_route::AddressFamily;
 use netlink_packet_route::address::{AddressFlags, AddressHeader};
 use netlink_packet_route::link::{LinkFlags, LinkHeader, LinkLayerType};
 use netlink_packet_route::route::{RouteHeader, RouteType};
 
 use super::super::netlink::for_each_attribute;
-use super::sysfs::{self, Radio};
+use super::super::text;
+use super::sysfs::Radio;
 
 /// All that is so at one time.
 #[derive(Debug, Default)]
@@ -36,6 +37,7 @@ pub(super) struct Interface {
     pub(super) kind: Option<String>,
     /// The interface in this namespace that this one is built on.
     pub(super) lower: Option<u32>,
+    /// What sysfs says of a real device.
     pub(super) radio: Option<Radio>,
 }
 
@@ -103,18 +105,18 @@ const RTA_TABLE: u16 = 15;
 const RTA_VIA: u16 = 18;
 
 impl Interface {
-    /// Reads an RTM_NEWLINK.
+    /// Reads an RTM_NEWLINK, which says nothing of a radio.
     pub(super) fn parse(message: &[u8]) -> Result<Option<Self>, DecodeError> {
         let header = LinkHeader::parse(message)?;
         let (mut name, mut kind, mut lower, mut elsewhere) = (None, None, None, false);
         for_each_attribute(message, 16, |attribute, value| {
             match attribute {
-                IFLA_IFNAME => name = Some(parse_string(value)?),
+                IFLA_IFNAME => name = Some(text::name(value)),
                 IFLA_LINK => lower = Some(parse_u32(value)?).filter(|&index| index != 0 && index != header.index),
                 IFLA_LINK_NETNSID => elsewhere = true,
                 IFLA_LINKINFO => for_each_attribute(value, 0, |attribute, value| {
                     if attribute == IFLA_INFO_KIND {
-                        kind = Some(parse_string(value)?);
+                        kind = Some(text::name(value));
                     }
                     Ok(())
                 })?,
@@ -123,7 +125,6 @@ impl Interface {
             Ok(())
         })?;
         let name = name.ok_or("an interface without a name")?;
-        let radio = if kind.is_none() { sysfs::radio(&name, header.index) } else { None };
         Ok(Some(Self {
             index: header.index,
             up: header.flags.contains(LinkFlags::Up | LinkFlags::Running | LinkFlags::LowerUp),
@@ -131,7 +132,7 @@ impl Interface {
             lower: lower.filter(|_| !elsewhere),
             name,
             kind,
-            radio,
+            radio: None,
         }))
     }
 }
@@ -235,7 +236,11 @@ fn hops(mut value: &[u8]) -> Result<Vec<u32>, DecodeError> {
 
 #[cfg(test)]
 mod tests {
+    use netlink_packet_core::Parseable as _;
+    use netlink_packet_route::link::{LinkAttribute, LinkMessage};
+
     use super::*;
+    use crate::fuzz::fuzz;
 
     #[test]
     fn hops_are_read_whole_or_not_at_all() {
@@ -257,5 +262,56 @@ mod tests {
         assert!(Address::parse(&[0; 7]).is_err());
         assert!(DefaultRoute::parse(&[0; 11]).is_err());
         assert!(Lookup::parse(&[0; 11]).is_err());
+    }
+
+    #[test]
+    fn an_interface_may_be_called_by_any_bytes() {
+        let named = |name: &[u8]| {
+            let mut message = [0; 16].to_vec();
+            message.extend([&(4 + name.len() as u16).to_ne_bytes()[..], &IFLA_IFNAME.to_ne_bytes(), name].concat());
+            Interface::parse(&message).unwrap().unwrap().name
+        };
+        assert_eq!(named(b"wlan0\0"), "wlan0");
+        assert_eq!(named(b"wlan\xff\0"), "wlan\\xff", "one that is no text hides no other");
+    }
+
+    /// The first byte says which message the others are.
+    #[test]
+    fn any_message_is_an_error_or_makes_sense() {
+        fuzz!("rtnetlink", |input: &[u8]| {
+            let Some((kind, message)) = input.split_first() else { return };
+            match kind % 4 {
+                0 => link_makes_sense(message),
+                1 => drop(Address::parse(message)),
+                2 => {
+                    if let Ok(Some(route)) = DefaultRoute::parse(message) {
+                        assert!(route.interfaces.len() <= message.len() / 8);
+                    }
+                }
+                _ => {
+                    // Which interface it was is not made up: the number is in the message.
+                    if let Ok(Lookup::Via { interface, .. }) = Lookup::parse(message) {
+                        assert!(message.windows(4).any(|bytes| bytes == interface.to_ne_bytes()));
+                    }
+                }
+            }
+        });
+    }
+
+    /// Whatever netlink-packet-route makes of a message, ours is the same as far as it goes.
+    fn link_makes_sense(message: &[u8]) {
+        let ours = Interface::parse(message);
+        if let Ok(Some(interface)) = &ours {
+            assert!(!interface.name.contains(char::is_control));
+        }
+        let Ok(theirs) = LinkMessage::parse(message) else { return };
+        let name = |attribute: &LinkAttribute| {
+            if let LinkAttribute::IfName(name) = attribute { Some(text::name(name.as_bytes())) } else { None }
+        };
+        let mut names = theirs.attributes.iter().filter_map(name);
+        match (ours, names.next_back()) {
+            (Ok(Some(ours)), name) => assert_eq!((ours.index, Some(ours.name)), (theirs.header.index, name)),
+            (Ok(None) | Err(_), name) => assert_eq!(name, None),
+        }
     }
 }

@@ -77,12 +77,36 @@ fn read() -> Result<Power, PowerError> {
 fn charge() -> Option<f64> {
     let batteries: Vec<battery::Battery> =
         battery::Manager::new().ok()?.batteries().ok()?.collect::<Result<_, _>>().ok()?;
+    together(batteries.iter().map(|battery| (battery.state_of_charge().value, battery.energy_full().value)))
+}
+
+/// How full batteries are together, in percent; each is given as how full it is, from 0 to 1, and how much it holds.
+fn together(batteries: impl Iterator<Item = (f32, f32)>) -> Option<f64> {
     let (mut energy, mut full) = (0.0, 0.0);
-    for battery in &batteries {
-        let holds = battery.energy_full().value;
-        energy += f64::from(battery.state_of_charge().value * holds);
+    // One that holds nothing says nothing of the others, and the crate may say of it that it is 0 / 0 full.
+    for (charge, holds) in batteries.filter(|(_, holds)| *holds != 0.0) {
+        energy += f64::from(charge * holds);
         full += f64::from(holds);
     }
     // The crate counts in single precision: 61 % are 61.0000014 there.
-    (full > 0.0).then(|| ((energy / full * 10_000.0).round() / 100.0).clamp(0.0, 100.0))
+    let percent = ((energy / full * 10_000.0).round() / 100.0).clamp(0.0, 100.0);
+    (full > 0.0 && percent.is_finite()).then_some(percent)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_larger_battery_weighs_more_and_one_that_is_dead_nothing() {
+        let percent = |batteries: &[(f32, f32)]| together(batteries.iter().copied());
+        assert_eq!(percent(&[(0.61, 50.0)]), Some(61.0));
+        assert_eq!(percent(&[(1.0, 30.0), (0.0, 10.0)]), Some(75.0));
+        // The crate divides what it has by what it can hold: 0 / 0.
+        assert_eq!(percent(&[(0.5, 30.0), (f32::NAN, 0.0)]), Some(50.0));
+        assert_eq!(percent(&[(f32::NAN, 30.0)]), None);
+        assert_eq!(percent(&[(0.5, f32::NAN)]), None);
+        assert_eq!(percent(&[(0.0, 0.0)]), None);
+        assert_eq!(percent(&[]), None);
+    }
 }

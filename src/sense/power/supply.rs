@@ -119,6 +119,7 @@ fn is_external(lines: &[bool], batteries: &[(Status, Option<f64>)]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     /// A tree of supplies: each a name and its files, `KEY=VALUE` with blanks between.
     fn device(supplies: &[(&str, &str)]) -> tempfile::TempDir {
@@ -235,5 +236,36 @@ mod tests {
         let supplies = [Supply::Battery { status: Status::Discharging, capacity: Some(50.0) }];
         assert_eq!(judge(&supplies, Some(12.5)).battery, Battery::Percent(12.5));
         assert_eq!(judge(&[], Some(12.5)).battery, Battery::None);
+    }
+
+    /// Each line is a file: `NAME/FILE=VALUE`.
+    #[test]
+    fn any_supplies_mean_something_that_can_be_acted_on() {
+        fuzz!("power_supply", |input: &[u8]| {
+            let class = tempfile::tempdir().unwrap();
+            for line in input.split(|byte| *byte == b'\n').take(32) {
+                let Some((place, value)) = str::from_utf8(line).ok().and_then(|line| line.split_once('=')) else {
+                    continue;
+                };
+                let Some((name, file)) = place.split_once('/').filter(|(name, file)| is_plain(name) && is_plain(file))
+                else {
+                    continue;
+                };
+                fs::create_dir_all(class.path().join(name)).unwrap();
+                fs::write(class.path().join(name).join(file), value).unwrap();
+            }
+            let supplies = read(class.path()).unwrap();
+            for charge in [None, Some(50.0)] {
+                let power = judge(&supplies, charge);
+                assert!(power.external || !power.charging, "{power:?}");
+                if let Battery::Percent(percent) = power.battery {
+                    assert!((0.0..=100.0).contains(&percent), "{power:?}");
+                }
+            }
+        });
+    }
+
+    fn is_plain(name: &str) -> bool {
+        (1..32).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
     }
 }

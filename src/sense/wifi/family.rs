@@ -1,9 +1,10 @@
 //! Generic netlink (linux/genetlink.h): how a family is found whose numbers the kernel draws when it is loaded, and how it
 //! is asked.
 
-use netlink_packet_core::{DecodeError, parse_string, parse_u16, parse_u32};
+use netlink_packet_core::{DecodeError, parse_u16, parse_u32};
 
 use super::super::netlink::{Questions, Unanswered, for_each_attribute};
+use super::super::text;
 
 /// The bit of the group `notify` (its number is GENL_ID_CTRL), which tells that a family has come or gone.
 pub(super) const COMINGS_AND_GOINGS: u32 = 1 << (GENL_ID_CTRL - 1);
@@ -45,7 +46,7 @@ impl Family {
         for_each_attribute(message, HEADER, |attribute, value| {
             match attribute {
                 CTRL_ATTR_FAMILY_ID => id = Some(parse_u16(value)?),
-                CTRL_ATTR_FAMILY_NAME => ours = parse_string(value)? == NAME,
+                CTRL_ATTR_FAMILY_NAME => ours = text::name(value) == NAME,
                 CTRL_ATTR_MCAST_GROUPS => for_each_attribute(value, 0, |_index, group| {
                     groups.extend(wanted_group(group)?);
                     Ok(())
@@ -63,7 +64,7 @@ fn wanted_group(group: &[u8]) -> Result<Option<u32>, DecodeError> {
     let (mut name, mut id) = (String::new(), None);
     for_each_attribute(group, 0, |attribute, value| {
         match attribute {
-            CTRL_ATTR_MCAST_GRP_NAME => name = parse_string(value)?,
+            CTRL_ATTR_MCAST_GRP_NAME => name = text::name(value),
             CTRL_ATTR_MCAST_GRP_ID => id = Some(parse_u32(value)?),
             _ => {}
         }
@@ -82,6 +83,7 @@ pub(super) mod tests {
     use netlink_sys::protocols::NETLINK_GENERIC;
 
     use super::*;
+    use crate::fuzz::fuzz;
 
     /// An attribute with its header and padding (`struct nlattr`, linux/netlink.h).
     pub(in super::super) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
@@ -154,12 +156,25 @@ pub(super) mod tests {
             let mut name = None;
             for_each_attribute(message, HEADER, |attribute, value| {
                 if attribute == CTRL_ATTR_FAMILY_NAME {
-                    name = Some(parse_string(value)?);
+                    name = Some(text::name(value));
                 }
                 Ok(())
             })?;
             Ok(name)
         });
         assert!(all.unwrap().contains(&"nlctrl".to_owned()));
+    }
+
+    #[test]
+    fn any_answer_is_an_error_or_names_known_groups_only() {
+        fuzz!("families", |input: &[u8]| {
+            let whole = Family::parse(input);
+            for length in 0..input.len().min(512) {
+                // What is cut short is an error or says less.
+                if let (Ok(Some(less)), Ok(Some(all))) = (Family::parse(&input[..length]), &whole) {
+                    assert!(less.groups.len() <= all.groups.len() && all.groups.starts_with(&less.groups));
+                }
+            }
+        });
     }
 }

@@ -60,9 +60,9 @@ pub(super) fn go_on(work: &mut Work<'_>, now: WallTime) -> Result<bool> {
 fn clamp_fresh(work: &mut Work<'_>, later_than: i64, now: WallTime) -> Result<bool> {
     let mut more = false;
     for lane in work.books.lanes() {
-        let found = due_later(work, lane, later_than)?;
-        for (seq, attempts) in &found {
-            if *attempts == 0 {
+        let found = due_later(work, lane, later_than, work.due_cap(now))?;
+        for (seq, is_wrong) in &found {
+            if *is_wrong {
                 set_due(work, *seq, micros(now))?;
                 work.books.touch(lane);
             }
@@ -72,13 +72,15 @@ fn clamp_fresh(work: &mut Work<'_>, later_than: i64, now: WallTime) -> Result<bo
     Ok(more)
 }
 
-fn due_later(work: &Work<'_>, lane: LaneId, due: i64) -> Result<Vec<(i64, i64)>> {
+/// Those due later, and whether that is wrong: one that no server has answered is due when it was enqueued. An upload that came
+/// further counts as not answered and is in a backoff all the same, if none ends beyond `cap`.
+fn due_later(work: &Work<'_>, lane: LaneId, due: i64, cap: i64) -> Result<Vec<(i64, bool)>> {
     work.conn
         .prepare_cached(
-            "SELECT seq, attempts FROM task INDEXED BY ready
-             WHERE lane = ? AND state = 0 AND behind = 0 AND deps = 0 AND due > ? ORDER BY due, seq LIMIT ?",
+            "SELECT seq, attempts = 0 AND (due = created OR due > ?3) FROM task INDEXED BY ready
+             WHERE lane = ?1 AND state = 0 AND behind = 0 AND deps = 0 AND due > ?2 ORDER BY due, seq LIMIT ?4",
         )?
-        .query_map(params![lane.0, due, PIECE], |row| Ok((row.get(0)?, row.get(1)?)))?
+        .query_map(params![lane.0, due, cap, PIECE], |row| Ok((row.get(0)?, row.get(1)?)))?
         .collect()
 }
 

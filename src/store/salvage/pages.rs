@@ -187,3 +187,33 @@ fn varint(bytes: &[u8]) -> Option<(i64, usize)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use rustix::fs::{MemfdFlags, memfd_create};
+
+    use super::*;
+    use crate::fuzz::fuzz;
+
+    /// The bytes are a file of a few pages, the last one filled up.
+    #[test]
+    fn any_pages_give_rows_or_none_and_no_more_than_are_in_them() {
+        fuzz!("pages", |input: &[u8]| {
+            let mut bytes = input.to_vec();
+            bytes.resize(input.len().next_multiple_of(PAGE_SIZE).clamp(PAGE_SIZE, 4 * PAGE_SIZE), 0);
+            let mut file = File::from(memfd_create("pages", MemfdFlags::CLOEXEC).expect("memory"));
+            file.write_all(&bytes).expect("written");
+            let pages = (bytes.len() / PAGE_SIZE) as u64;
+            let free = free_pages(&file, pages).expect("read");
+            assert!(free.len() <= (pages as usize) * PAGE_SIZE / 4);
+            for number in 1..=pages {
+                for (_, values) in leaf_rows(&file, number).expect("read") {
+                    assert!(values.len() <= PAGE_SIZE * 4);
+                    assert!(table_of(&values).is_none_or(|table| table.columns == values.len()));
+                }
+            }
+        });
+    }
+}

@@ -132,7 +132,7 @@ fn carry_table(old: &Connection, new: &Connection, table: Table) -> Result<Gaps>
         }
         let Err(read_to) = carry_range(&mut up, &mut insert, first, last)? else { continue };
         failures += 1;
-        let first = read_to.map_or(first, |seq| seq + 1);
+        let first = read_to.map_or(first, |seq| seq.saturating_add(1));
         let read_from = carry_range(&mut down, &mut insert, first, last)?.err().flatten();
         let last = read_from.map_or(last, |seq| seq - 1);
         if first >= last {

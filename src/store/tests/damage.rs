@@ -292,3 +292,51 @@ fn a_salvaged_queue_goes_on_where_it_was() {
     rig.settle(head, done(), START);
     assert_eq!(rig.claim(9, START), [behind, dependent]);
 }
+
+#[test]
+fn a_value_that_is_never_written_is_damage_and_costs_its_own_task_at_most() {
+    // What turned, and how many of the three tasks are left.
+    let turned = [
+        ("UPDATE task SET owner = -7 WHERE seq = 2", 2),
+        ("UPDATE task SET attempts = 1 << 40, crashes = -1 WHERE seq = 2", 3),
+        ("UPDATE task SET size = 1 << 60", 3),
+        ("UPDATE task SET tags = '[1' WHERE seq = 2", 3),
+        ("UPDATE task SET state = 9 WHERE seq = 2", 2),
+        ("UPDATE task SET behind = 1 WHERE seq = 2; UPDATE task SET owner = -7 WHERE seq = 1", 2),
+        ("UPDATE lane SET strategy = 'Metadata'", 3),
+        ("UPDATE account SET owner = 1 << 33", 3),
+        ("UPDATE meta SET value = 'x' WHERE name = 'cursor_key'", 3),
+        ("INSERT OR REPLACE INTO meta VALUES ('next_seq', 9223372036854775807)", 3),
+    ];
+    let mut mended = 0;
+    for (sql, left) in turned {
+        let rig = Rig::new();
+        for _ in 0..3 {
+            rig.add(task());
+        }
+        let Rig { dir, store, .. } = rig;
+        drop(store);
+        let conn = rusqlite::Connection::open(dir.path().join("ferry.db")).unwrap();
+        conn.execute_batch(sql).unwrap();
+        drop(conn);
+        let mut rig = Rig::open(dir, options(), START);
+        if rig.opening.salvage.is_none() {
+            // A start does not read all of it; whoever does meets the damage.
+            let claimed = wait(rig.store.claim(LaneId(1), 9, START));
+            let listed = wait(rig.store.list(Filter::default(), None, 9));
+            let met = matches!(claimed, Err(StoreError::Damaged { .. }))
+                || matches!(listed, Err(ReadError::Store(StoreError::Damaged { .. })));
+            if !met {
+                assert!(claimed.is_ok() && listed.is_ok(), "{sql}: {claimed:?}, {listed:?}");
+                continue;
+            }
+            rig = rig.reopen(START);
+        }
+        assert_eq!(rig.opening.salvage.as_ref().map(|salvage| salvage.tasks), Some(left), "{sql}");
+        assert_consistent(&rig);
+        assert_eq!(rig.claim(9, START).len() as u64, left, "{sql}");
+        assert_eq!(rig.reopen(START).opening.salvage, None, "{sql}");
+        mended += 1;
+    }
+    assert!(mended >= 6, "{mended}");
+}

@@ -8,6 +8,7 @@ mod files;
 mod forward;
 mod life;
 mod order;
+mod patched;
 mod random;
 mod reads;
 mod reference;
@@ -252,6 +253,7 @@ fn assert_consistent_in(dir: &Path) {
     for table in ["payload", "history", "request"] {
         wrong(table, &format!("SELECT 1 FROM {table} WHERE task NOT IN (SELECT seq FROM task)"));
     }
+    wrong("values", super::open::SENSELESS);
     let sound: String = conn.query_row("PRAGMA integrity_check", [], |row| row.get(0)).unwrap();
     assert_eq!(sound, "ok");
 }

@@ -34,6 +34,19 @@ fn a_head_in_backoff_holds_those_behind_it() {
 }
 
 #[test]
+fn an_upload_that_came_further_keeps_its_backoff_under_its_key_and_through_a_restart() {
+    let mut rig = Rig::new();
+    let id = rig.add(keyed("k"));
+    rig.claim(1, START);
+    let due = START + seconds(60);
+    rig.settle(id, Settlement::Advanced { due, error: "busy".to_owned() }, START);
+    assert_eq!((rig.get(id).attempts, rig.claim(1, START + seconds(59))), (0, vec![]), "the head of its key");
+    rig = rig.reopen(START + seconds(1));
+    assert_eq!(rig.claim(1, START + seconds(59)), [], "after a restart");
+    assert_eq!(rig.claim(1, due), [id]);
+}
+
+#[test]
 fn a_cancelled_running_head_holds_its_key_until_its_attempt_is_settled() {
     let rig = Rig::new();
     let (first, second) = (rig.add(keyed("k")), rig.add(keyed("k")));
