@@ -46,9 +46,18 @@ impl Budgets {
         self.spent = spent;
     }
 
-    /// A clock that is set shows this date.
+    /// The clock shows this date.
     fn look(&mut self, today: Day) {
-        self.spent.values_mut().for_each(|spending| *spending = spending.settled(today));
+        self.change(|spending| spending.on(today));
+    }
+
+    /// The clock shows this date, and is set.
+    fn settle(&mut self, today: Day) {
+        self.change(|spending| spending.settled(today));
+    }
+
+    fn change(&mut self, to: impl Fn(Spending) -> Spending) {
+        self.spent.values_mut().for_each(|spending| *spending = to(*spending));
         self.spent.retain(|_, spending| spending.bytes > 0);
     }
 
@@ -83,10 +92,22 @@ impl Budgets {
 impl Scheduler {
     /// A new day may have begun. What an unset clock shows is no date.
     pub(super) fn look_at_the_date(&mut self, now: Now) {
-        let set = |world: &&World| !world.clock_unset && !self.budgets.spent.is_empty();
-        if let Some(world) = self.world.as_ref().filter(set) {
-            self.budgets.look(world.zone.local(now.wall).day);
+        if let Some(today) = self.date(now) {
+            self.budgets.look(today);
         }
+    }
+
+    /// The world has come, and says whether the clock is set: an earlier date is believed only then, and not of a clock that
+    /// has just lost the time.
+    pub(super) fn settle_the_date(&mut self, now: Now) {
+        if let Some(today) = self.date(now) {
+            self.budgets.settle(today);
+        }
+    }
+
+    fn date(&self, now: Now) -> Option<Day> {
+        let set = |world: &&World| !world.clock_unset && !self.budgets.spent.is_empty();
+        self.world.as_ref().filter(set).map(|world| world.zone.local(now.wall).day)
     }
 
     /// Counts what left for a strategy with a budget, if the backend's network is metered.

@@ -1,5 +1,6 @@
 //! The one moment at which time alone will change something. What could not start anyway wakes nobody.
 
+use super::policy::Policy;
 use super::{Scheduler, Wake, hours};
 use crate::model::{LaneId, Moment, Now, Reason};
 
@@ -38,7 +39,18 @@ impl Scheduler {
         let ready = lane.ready_at(now).filter(|_| !self.must_ask(policy.backend))?;
         let admitted = self.admission(policy.backend)?;
         let wake = if admitted > ready { (admitted, Wake::BackendProbe) } else { (ready, Wake::TaskDue) };
+        let wake = self.within_hours(&policy, wake, now)?;
         (wake.0 > now.moment).then_some(wake)
+    }
+
+    /// The same wake, or a later one where the lane's hours would be over by then.
+    fn within_hours(&self, policy: &Policy<'_>, wake: (Moment, Wake), now: Now) -> Option<(Moment, Wake)> {
+        let (hours, zone) = (policy.strategy.conditions.with(policy.overrides).window, &self.world.as_ref()?.zone);
+        let then = now.wall_of(wake.0);
+        if hours::is_open(&hours, then, zone) {
+            return Some(wake);
+        }
+        hours::next_change(&hours, then, zone).map(|begin| (now.moment_of(begin), Wake::Window))
     }
 
     /// When the hours of a lane come, or a day with a new budget, if it waits for nothing else.

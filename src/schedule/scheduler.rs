@@ -117,7 +117,7 @@ impl Scheduler {
         self.look(now);
         self.tidy(now);
         self.look_at_charge(now);
-        self.effects.extend(self.unsettled.due(now));
+        self.effects.extend(self.unsettled.due(now, self.config.limits.backoff_cap));
         self.hold_files();
         self.undecided = Some(now);
     }
@@ -187,6 +187,7 @@ impl Scheduler {
         self.reach.follow(&world, now);
         self.look_at_sleep(&world, now);
         self.world = Some(world);
+        self.settle_the_date(now);
         self.see_reach();
     }
 

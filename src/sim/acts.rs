@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use super::clock::Clocks;
 use super::core::Core;
 use super::device::{Device, Sleep};
+use super::restart::Death;
 use super::seen::{Seen, Witness};
 use super::{LinkState, Scenario};
-use crate::model::{Hold, HoldId, Owner, Pause, Reason, State, StrategyName};
+use crate::model::{Hold, HoldId, Moment, Owner, Pause, Reason, State, StrategyName, Zone};
 use crate::schedule::{Control, Input};
 
 /// Between the word that the device will sleep and its sleep.
@@ -27,6 +29,16 @@ pub(super) enum Act {
     Sleep(Duration),
     /// The wall clock is set, by so many milliseconds.
     SetClock(i64),
+    /// The wall clock forgets the time.
+    LoseTime,
+    /// The wall clock is set right.
+    FindTime,
+    /// The wall clock is slewed, in all by so many milliseconds.
+    Slew(i64),
+    /// The device comes to where clocks show another time.
+    Travel(Zone),
+    /// The daemon ends, and starts again after so long.
+    Die(Death, Duration),
     /// An admin pauses a strategy, or all, for so long, or until resumed.
     Pause(Option<StrategyName>, Option<Duration>),
     /// An admin resumes all that is paused.
@@ -54,6 +66,7 @@ pub(super) const GRANTED: &[Reason] = &[
     Reason::Roaming,
     Reason::NotCharging,
     Reason::PowerSave,
+    Reason::Clock,
     Reason::Paused,
     Reason::Held,
 ];
@@ -69,24 +82,31 @@ impl<C: Core, W: Witness> Device<C, W> {
                 let falls = self.now.moment + FALLING;
                 self.sleep = Sleep::Falling { falls, wakes: falls + length };
             }
-            Act::SetClock(millis) => return self.set_clock(millis),
+            Act::SetClock(millis) => return self.set_clock(|clocks, _| clocks.set(millis)),
+            Act::LoseTime => return self.set_clock(Clocks::lose),
+            Act::FindTime => return self.set_clock(|clocks, _| clocks.find()),
+            Act::Slew(millis) => return self.slew(millis),
+            Act::Travel(zone) => self.clocks.zone = zone,
+            Act::Die(death, length) => return self.die(death, length),
             Act::Pause(strategy, length) => {
                 let until = length.map_or(Pause::Indefinite, |length| Pause::Until(self.now.wall + length));
+                self.pauses.insert(strategy.clone(), until);
                 return self.control(Control::Pause(strategy, until));
             }
             Act::Resume => return self.resume(),
             Act::Hold(length) => return self.hold(length),
             Act::LetGo => return self.let_go(),
             Act::SyncNow => {
+                self.commit();
                 self.store.bring_forward(None, self.now.wall);
                 self.witness.see(&Seen::BroughtForward, self.now);
-                self.store_news();
+                self.store_changed(Vec::new());
                 return self.control(Control::SyncNow(None));
             }
             Act::Cancel(which) => return self.cancel(which),
             Act::Retry(which) => return self.retry(which),
             Act::FillDisk(full) => {
-                self.disk_full = full;
+                self.disk.full = full;
                 return;
             }
         }
@@ -99,6 +119,7 @@ impl<C: Core, W: Witness> Device<C, W> {
     }
 
     fn resume(&mut self) {
+        self.pauses.clear();
         let strategies: Vec<StrategyName> = self.config.strategies.keys().cloned().collect();
         for strategy in strategies.into_iter().map(Some).chain([None]) {
             self.control(Control::Resume(strategy));
@@ -120,36 +141,43 @@ impl<C: Core, W: Witness> Device<C, W> {
         }
     }
 
-    fn set_clock(&mut self, millis: i64) {
-        self.clocks.set(millis);
+    fn set_clock(&mut self, how: impl FnOnce(&mut Clocks, Moment)) {
+        how(&mut self.clocks, self.now.moment);
         self.now = self.clocks.read(self.now.moment);
-        let cap = self.backoff_cap();
-        self.store.respread(self.now.wall, cap, &mut self.random);
+        self.commit();
+        self.store.respread(self.now.wall, self.backoff_cap(), &mut self.random);
         self.witness.see(&Seen::ClockSet, self.now);
-        self.store_news();
+        self.store_changed(Vec::new());
         self.tell_world();
     }
 
+    fn slew(&mut self, millis: i64) {
+        self.clocks.slew(millis);
+        self.now = self.clocks.read(self.now.moment);
+        self.slewed = true;
+        self.witness.see(&Seen::Slewed, self.now);
+    }
+
     fn cancel(&mut self, which: usize) {
+        self.commit();
         let alive = |state| matches!(state, State::Pending | State::Running);
         let alive: Vec<_> = self.store.rows().iter().filter(|row| alive(row.state)).map(|row| row.task.id).collect();
         let Some(id) = alive.get(which % alive.len().max(1)).copied() else { return };
         let was = self.store.cancel(id, self.now.wall);
         self.witness.see(&Seen::Cancelled(id), self.now);
-        if was == Some(State::Running) {
-            self.core.handle(Input::Withdrawn(id), self.now);
-        }
-        self.tell_store();
+        let withdrawn = (was == Some(State::Running)).then_some(Input::Withdrawn(id));
+        self.store_changed(withdrawn.into_iter().collect());
     }
 
     fn retry(&mut self, which: usize) {
+        self.commit();
         let failed = self.store.rows().iter().filter(|row| row.state == State::Failed);
         let failed: Vec<_> = failed.map(|row| row.task.id).collect();
         let Some(id) = failed.get(which % failed.len().max(1)).copied() else { return };
         if self.store.retry(id, self.now.wall) {
             self.witness.see(&Seen::Retried(id), self.now);
         }
-        self.tell_store();
+        self.store_changed(Vec::new());
     }
 
     /// Does what a row of an explanation asks for, and nothing else. What time, other tasks and servers must bring is not
@@ -158,22 +186,21 @@ impl<C: Core, W: Witness> Device<C, W> {
         match reason {
             Reason::Offline if self.link.up => {}
             Reason::Offline | Reason::NoInternet | Reason::CaptivePortal | Reason::NotWifi => self.join_wifi(),
-            Reason::Metered => {
+            Reason::Metered | Reason::Budget => {
                 self.tethered = false;
                 self.join_wifi();
             }
             Reason::Roaming => self.perform_act(Act::Roam(false)),
             Reason::NotCharging | Reason::LowBattery => self.perform_act(Act::Plug(true)),
             Reason::PowerSave => self.perform_act(Act::Save(false)),
+            Reason::Clock => self.perform_act(Act::FindTime),
             Reason::Paused => self.resume(),
             Reason::Held => self.let_go(),
             Reason::Suspending => {
                 self.sleep = Sleep::Awake;
                 self.tell_world();
             }
-            Reason::Budget
-            | Reason::Window
-            | Reason::Clock
+            Reason::Window
             | Reason::Backoff
             | Reason::Order
             | Reason::Concurrency

@@ -1,18 +1,29 @@
-//! What a device does for its core: claims, attempts, settlements.
+//! What a device does for its core: above all attempts.
 
 use std::time::Duration;
 
+use super::LinkState;
 use super::core::Core;
 use super::device::Device;
+use super::disk::Asked;
 use super::flight::Flight;
 use super::seen::{Seen, Witness};
-use super::server::is_file;
-use crate::model::{Answer, AttemptId, BackendName, Claimed, Finding, LaneId, Settlement, StrategyName, TaskId};
+use super::server::{Server, is_file};
+use crate::model::{Answer, AttemptId, BackendName, Claimed, Finding, Moment, StrategyName};
 use crate::schedule::{Effect, Input};
 
 /// Bytes of a request beside what it carries: TLS, headers, and what stands around an item.
 const OVERHEAD: u64 = 600;
 const PER_ITEM: u64 = 110;
+
+/// Bytes of an answer, and of what it says of each item.
+const ANSWER: u64 = 300;
+const ANSWER_PER_ITEM: u64 = 90;
+
+/// How long so many bytes take to the device.
+fn down(link: &LinkState, bytes: u64) -> Duration {
+    Duration::from_micros(bytes * 1_000_000 / link.down_rate.max(1))
+}
 
 /// No answer.
 pub(super) fn unreachable() -> Answer {
@@ -23,8 +34,8 @@ impl<C: Core, W: Witness> Device<C, W> {
     pub(super) fn perform(&mut self, effect: Effect) {
         match effect {
             Effect::Claim { attempt, lane, limit } => {
-                let tasks = self.claim(lane, limit);
-                self.core.handle(Input::Claimed { attempt, tasks }, self.now);
+                self.witness.see(&Seen::Claims(attempt), self.now);
+                self.ask(Asked::Claim { attempt, lane, limit, at: self.now.wall });
             }
             Effect::Start { attempt, strategy, backend, tasks } => {
                 self.witness.see(&Seen::Started { attempt, strategy: &strategy, tasks: &tasks }, self.now);
@@ -33,7 +44,8 @@ impl<C: Core, W: Witness> Device<C, W> {
             Effect::Abort { attempt, cut } => self.on(attempt, |flight| flight.cut(cut)),
             Effect::AtChunk { attempt, then } => self.on(attempt, |flight| flight.at_chunk = then),
             // A request that stood still goes on by itself when its link is back.
-            Effect::LinkBack { .. } | Effect::Announce | Effect::KeepSpent(_) => {}
+            Effect::LinkBack { .. } | Effect::Announce => {}
+            Effect::KeepSpent(spent) => self.spent = spent,
             Effect::Probe { look, .. } => self.look_around(look),
             Effect::ReadPower => {
                 let world = self.world();
@@ -43,11 +55,8 @@ impl<C: Core, W: Witness> Device<C, W> {
             Effect::HoldEnds(id) => {
                 self.holds.remove(&id);
             }
-            Effect::Settle(settlements) => self.settle(settlements),
-            Effect::Tidy => {
-                self.store.tidy(self.now.wall);
-                self.store_news();
-            }
+            Effect::Settle(settlements) => self.ask(Asked::Settle { settlements, at: self.now.wall }),
+            Effect::Tidy => self.ask(Asked::Tidy { at: self.now.wall }),
         }
     }
 
@@ -58,39 +67,30 @@ impl<C: Core, W: Witness> Device<C, W> {
         self.core.handle(Input::Probed { look, finding }, self.now);
     }
 
-    fn claim(&mut self, lane: LaneId, limit: usize) -> Vec<Claimed> {
-        if self.disk_full {
-            self.witness.see(&Seen::ClaimFailed, self.now);
-            return Vec::new();
-        }
-        let tasks = self.store.claim(lane, limit, self.now.wall);
-        self.store_news();
-        tasks
-    }
-
     fn on(&mut self, attempt: AttemptId, change: impl FnOnce(&mut Flight)) {
         if let Some(flight) = self.flights.get_mut(&attempt) {
             change(flight);
         }
     }
 
-    fn settle(&mut self, settlements: Vec<(TaskId, Settlement)>) {
-        if self.disk_full {
-            self.unwritten.extend(settlements.iter().map(|(id, _)| *id));
-            return self.core.handle(Input::Unsettled(settlements), self.now);
-        }
-        self.unwritten.retain(|id| !settlements.iter().any(|(settled, _)| settled == id));
-        self.store.settle(&settlements, self.now.wall);
-        self.witness.see(&Seen::Settled(&settlements), self.now);
-        self.store_news();
-    }
-
     fn start(&mut self, attempt: AttemptId, whose: (StrategyName, BackendName), tasks: Vec<Claimed>) {
         if !self.core.resumes() {
             tasks.iter().for_each(|task| self.server.restart(task.id));
         }
-        self.flights.insert(attempt, Flight::new(tasks, whose, self.link, self.now.moment));
+        for file in tasks.iter().filter(|task| is_file(task)) {
+            self.keep_note(file);
+        }
+        let first = tasks.first().map_or(0, |task| self.server.offset(task.id));
+        self.flights.insert(attempt, Flight::new(tasks, whose, first, self.link, self.now.moment));
         self.request(attempt);
+    }
+
+    /// An upload's attempt writes down how much of it the server has, if that has changed.
+    fn keep_note(&mut self, file: &Claimed) {
+        let note = self.server.offset(file.id).to_string();
+        if file.note.as_ref() != Some(&note) && self.store.keep(file.id, note) {
+            self.witness.see(&Seen::CameFurther(file.id), self.now);
+        }
     }
 
     /// Sends the next request of an attempt: all of its tasks, or the next chunk of its file.
@@ -98,6 +98,7 @@ impl<C: Core, W: Witness> Device<C, W> {
         let wait = 2 * self.link.round_trip + self.link.jitter.mul_f64(self.random.f64());
         let wait = wait + self.server.latency(self.now.moment);
         let Some(flight) = self.flights.get_mut(&attempt) else { return };
+        let wait = wait + down(&self.link, ANSWER + ANSWER_PER_ITEM * flight.tasks.len() as u64);
         let (payload, overhead) = match flight.tasks.as_slice() {
             [file] if is_file(file) => {
                 let left = file.payload.size().saturating_sub(self.server.offset(file.id));
@@ -120,19 +121,26 @@ impl<C: Core, W: Witness> Device<C, W> {
         if lost && self.random.bool() {
             return self.break_off(attempt, unreachable());
         }
-        let had: Vec<bool> = flight.tasks.iter().map(|task| self.server.has(task.id)).collect();
-        let answer = match flight.tasks.as_slice() {
-            [file] if is_file(file) => self.server.take_chunk(file, flight.payload, self.now.moment).err(),
-            tasks => Some(self.server.take(tasks, self.now.moment)),
-        };
-        for (task, _) in flight.tasks.iter().zip(had).filter(|(task, had)| !had && self.server.has(task.id)) {
-            self.witness.see(&Seen::Taken(task.id), self.now);
-        }
+        let (tasks, payload) = (flight.tasks.clone(), flight.payload);
+        let answer = self.reach_server(&tasks, |server, now| match tasks.as_slice() {
+            [file] if is_file(file) => server.take_chunk(file, payload, now).err(),
+            tasks => Some(server.take(tasks, now)),
+        });
         match answer {
             _ if lost => self.finish(attempt, unreachable()),
             Some(answer) => self.finish(attempt, answer),
             None => self.on(attempt, Flight::park),
         }
+    }
+
+    /// Something arrives at the server that is about these tasks.
+    pub(super) fn reach_server<T>(&mut self, tasks: &[Claimed], says: impl FnOnce(&mut Server, Moment) -> T) -> T {
+        let had: Vec<bool> = tasks.iter().map(|task| self.server.has(task.id)).collect();
+        let said = says(&mut self.server, self.now.moment);
+        for (task, _) in tasks.iter().zip(had).filter(|(task, had)| !had && self.server.has(task.id)) {
+            self.witness.see(&Seen::Taken(task.id), self.now);
+        }
+        said
     }
 
     /// An attempt ends in the middle of its request: of a file the server has what had arrived.
@@ -151,7 +159,9 @@ impl<C: Core, W: Witness> Device<C, W> {
     /// An attempt has ended.
     pub(super) fn finish(&mut self, attempt: AttemptId, answer: Answer) {
         let Some(flight) = self.flights.remove(&attempt) else { return };
-        let came_further = flight.advanced && !matches!(answer, Answer::Results(_));
+        let has_more = |task: &Claimed| self.server.offset(task.id) > flight.first;
+        let came_further =
+            flight.advanced && flight.tasks.iter().all(has_more) && !matches!(answer, Answer::Results(_));
         let answer = if came_further { Answer::Advanced(Box::new(answer)) } else { answer };
         self.witness.see(&Seen::Answered { attempt, answer: &answer }, self.now);
         self.feed(Input::Finished { attempt, answer });
@@ -161,14 +171,16 @@ impl<C: Core, W: Witness> Device<C, W> {
     pub(super) fn make_good(&mut self) {
         self.freeze();
         self.server.recover();
-        self.disk_full = false;
+        self.disk.full = false;
         for reason in super::acts::GRANTED {
             self.grant(*reason);
         }
     }
 
-    /// The longest that anything may take once the world is good: a day's silence that a server asked for, and backoffs.
+    /// The longest that anything may take once the world is good: backoffs, and hours, which a day may leave out.
     pub(super) fn patience(&self) -> Duration {
-        4 * self.backoff_cap() + Duration::from_secs(3_600)
+        let has_hours = self.config.strategies.values().any(|strategy| !strategy.conditions.window.is_always());
+        let hours = if has_hours { 2 * 24 } else { 0 };
+        4 * self.backoff_cap() + Duration::from_secs(3_600) * (1 + hours)
     }
 }

@@ -1,10 +1,15 @@
 //! What decides on a simulated device: the daemon's own core, or another to be held against it.
 
-use crate::model::{Assume, Block, Moment, NewTask, Now, Task};
+use std::sync::Arc;
+
+use crate::model::{Assume, Block, Config, Moment, NewTask, Now, Task};
 use crate::schedule::{Effect, Input, Scheduler, Wake};
 
 /// The face of a core, as [`Scheduler`] has it.
-pub trait Core {
+pub trait Core: Sized {
+    /// The core of a daemon that has started again: it knows what this one knew at its start.
+    fn anew(&self, config: Arc<Config>, seed: u64) -> Self;
+
     /// Takes what happened.
     fn handle(&mut self, input: Input, now: Now);
 
@@ -22,6 +27,11 @@ pub trait Core {
         task
     }
 
+    /// By which start that finds a task running it is given up; `None`: no start looks for what ran.
+    fn given_up_at(&self) -> Option<u32> {
+        Some(3)
+    }
+
     /// Whether an upload that broke goes on where the server has it, and not from the start.
     fn resumes(&self) -> bool {
         true
@@ -29,6 +39,10 @@ pub trait Core {
 }
 
 impl Core for Scheduler {
+    fn anew(&self, config: Arc<Config>, seed: u64) -> Self {
+        Self::new(config, seed)
+    }
+
     fn handle(&mut self, input: Input, now: Now) {
         self.handle(input, now);
     }

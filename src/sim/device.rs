@@ -12,14 +12,17 @@ use super::acts::Act;
 use super::apps::Apps;
 use super::clock::Clocks;
 use super::core::Core;
+use super::disk::Disk;
 use super::flight::{Flight, Landing};
 use super::power::Cell;
 use super::seen::{Seen, Witness};
 use super::server::Server;
 use super::{LinkState, Scenario, Timeline, link};
-use crate::model::{AttemptId, Config, Enqueued, HoldId, Metered, Moment, Now, TaskId, WallTime, World};
+use crate::model::{
+    AttemptId, Config, Enqueued, HoldId, Metered, Moment, Now, Pause, StrategyName, TaskId, WallTime, World,
+};
 use crate::schedule::memory::Memory;
-use crate::schedule::{Input, Links};
+use crate::schedule::{Input, Links, Spending};
 
 /// What a device is made of.
 pub(super) struct Setup {
@@ -62,26 +65,33 @@ pub(super) struct Device<C, W> {
     /// Holds so far.
     pub(super) held: u64,
     pub(super) sleep: Sleep,
-    pub(super) disk_full: bool,
-    pub(super) unwritten: BTreeSet<TaskId>,
+    pub(super) disk: Disk,
+    /// On disk: what is paused, and what was spent of metered bytes.
+    pub(super) pauses: BTreeMap<Option<StrategyName>, Pause>,
+    pub(super) spent: BTreeMap<StrategyName, Spending>,
+    /// Starts after a death, so far.
+    pub(super) restarts: u64,
+    /// The wall clock has gone a little wrong since the core was told the time.
+    pub(super) slewed: bool,
     pub(super) flights: BTreeMap<AttemptId, Flight>,
     pub(super) random: Rng,
-    links: Links,
+    pub(super) links: Links,
     timeline: Option<Peekable<Timeline>>,
     apps: Apps,
     acts: VecDeque<(Moment, Act)>,
-    tidy_told: Option<WallTime>,
+    pub(super) tidy_told: Option<WallTime>,
     lazy: bool,
     /// The world has changed, and nobody was told.
     untold: bool,
 }
 
-/// Whether the device sleeps.
+/// Whether the device sleeps, and the daemon lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sleep {
     Awake,
     Falling { falls: Moment, wakes: Moment },
     Asleep { wakes: Moment },
+    Dead { rises: Moment },
 }
 
 /// What comes next.
@@ -92,6 +102,7 @@ enum Next {
     Act,
     Apps,
     Landing(AttemptId),
+    Disk,
     LinkSettles,
     Wake,
 }
@@ -115,8 +126,11 @@ impl<C: Core, W: Witness> Device<C, W> {
             holds: BTreeSet::new(),
             held: 0,
             sleep: Sleep::Awake,
-            disk_full: false,
-            unwritten: BTreeSet::new(),
+            disk: Disk::default(),
+            pauses: BTreeMap::new(),
+            spent: BTreeMap::new(),
+            restarts: 0,
+            slewed: false,
             flights: BTreeMap::new(),
             random: Rng::with_seed(seed ^ 0x5eed),
             links: Links::default(),
@@ -138,7 +152,7 @@ impl<C: Core, W: Witness> Device<C, W> {
             self.pass(until);
             return false;
         };
-        self.pass(at);
+        let spent = self.pass(at);
         match next {
             Next::Sleep => self.fall_or_wake(),
             Next::Link => {
@@ -152,10 +166,11 @@ impl<C: Core, W: Witness> Device<C, W> {
             }
             Next::Apps => self.hand_over(),
             Next::Landing(attempt) => self.land(attempt),
+            Next::Disk => self.disk_works(),
             Next::LinkSettles => self.tell_settled(),
-            Next::Wake => self.wake(),
+            Next::Wake => self.wake(spent),
         }
-        self.witness.see(&Seen::AtRest { store: &self.store, unwritten: &self.unwritten }, self.now);
+        self.witness.see(&Seen::AtRest { store: &self.store, between: &self.disk.between }, self.now);
         true
     }
 
@@ -166,7 +181,7 @@ impl<C: Core, W: Witness> Device<C, W> {
 
     fn next(&mut self) -> Option<(Moment, Next)> {
         let falls = match self.sleep {
-            Sleep::Asleep { wakes } => return Some((wakes, Next::Sleep)),
+            Sleep::Asleep { wakes: ends } | Sleep::Dead { rises: ends } => return Some((ends, Next::Sleep)),
             Sleep::Falling { falls, .. } => Some((falls, Next::Sleep)),
             Sleep::Awake => None,
         };
@@ -179,7 +194,8 @@ impl<C: Core, W: Witness> Device<C, W> {
         let landing = flights.filter_map(|(id, flight)| Some((flight.lands(rate)?.0, Next::Landing(*id)))).min();
         let wake = self.core.poll_timeout().map(|(at, _)| (super::clock::in_micros(at), Next::Wake));
         let settles = self.links.poll_timeout().map(|(at, _)| (super::clock::in_micros(at), Next::LinkSettles));
-        let all = [falls, link, act, apps, landing, settles, wake].into_iter().flatten();
+        let disk = self.disk.next().map(|at| (at, Next::Disk));
+        let all = [falls, link, act, apps, landing, disk, settles, wake].into_iter().flatten();
         all.min().map(|(at, next)| (at.max(self.now.moment), next))
     }
 
@@ -189,8 +205,8 @@ impl<C: Core, W: Witness> Device<C, W> {
         self.link.up_rate / moving.max(1)
     }
 
-    /// Time passes in which nothing happens but that bytes go.
-    fn pass(&mut self, to: Moment) {
+    /// Time passes in which nothing happens but that bytes go; whether some of a strategy with a budget did.
+    fn pass(&mut self, to: Moment) -> bool {
         let took = to.saturating_since(self.now.moment);
         self.now = self.clocks.read(to.max(self.now.moment));
         let rate = self.rate();
@@ -202,20 +218,22 @@ impl<C: Core, W: Witness> Device<C, W> {
             bytes += sent;
             let strategy = self.config.strategies.get(&flight.strategy);
             if sent > 0 && strategy.is_some_and(|strategy| strategy.conditions.metered_budget.is_some()) {
-                let (strategy, backend) = (flight.strategy.clone(), flight.backend.clone());
-                spent.push(Input::Sent { strategy, backend, bytes: sent });
+                spent.push((flight.strategy.clone(), flight.backend.clone(), sent));
             }
         }
         if moving {
             self.witness.see(&Seen::OnAir { link: self.link.link, took, bytes }, self.now);
         }
-        for sent in spent {
-            self.feed(sent);
+        let any = !spent.is_empty();
+        for (strategy, backend, bytes) in spent {
+            self.witness.see(&Seen::Sent { strategy: &strategy, bytes }, self.now);
+            self.feed(Input::Sent { strategy, backend, bytes });
         }
+        any
     }
 
     /// The link is as the timeline says.
-    fn relink(&mut self) {
+    pub(super) fn relink(&mut self) {
         let now = self.now.moment.elapsed_since_boot();
         while let Some((_, link)) = self.timeline.as_mut().and_then(|legs| legs.next_if(|(begins, _)| *begins <= now)) {
             self.link = link;
@@ -240,6 +258,8 @@ impl<C: Core, W: Witness> Device<C, W> {
             power: self.cell.read(self.now.moment),
             power_read: self.now.moment,
             suspending: self.sleep != Sleep::Awake,
+            clock_unset: super::clock::is_unset(self.now.wall),
+            zone: self.clocks.zone.clone(),
             ..World::unknown()
         }
     }
@@ -265,18 +285,21 @@ impl<C: Core, W: Witness> Device<C, W> {
         if self.untold {
             self.tell_world();
         }
+        self.commit();
         let recent: Vec<TaskId> = self.store.rows().iter().rev().take(20).map(|row| row.task.id).collect();
         for task in self.apps.take(self.now.wall, self.now.moment, &recent) {
             if let Ok(Enqueued::Added(_)) = self.store.enqueue(self.core.file(task.clone())) {
                 self.witness.see(&Seen::Enqueued(&task), self.now);
             }
         }
-        self.tell_store();
+        self.store_changed(Vec::new());
     }
 
-    fn wake(&mut self) {
+    /// A deadline has come; `spent`: and just now bytes of a budget went.
+    fn wake(&mut self, spent: bool) {
         let Some((_, wake)) = self.core.poll_timeout() else { return };
-        let moved = self.feed(Input::Woken);
+        // One claim is made at a time: what the wake was for may wait for an answer of the disk. Or a budget was used up.
+        let moved = self.feed(Input::Woken) || self.disk.is_busy() || spent;
         self.witness.see(&Seen::Woke { wake, moved }, self.now);
     }
 
@@ -292,10 +315,11 @@ impl<C: Core, W: Witness> Device<C, W> {
                 self.relink();
                 self.link_changed();
             }
+            Sleep::Dead { .. } => self.rise(),
         }
     }
 
-    fn land(&mut self, attempt: AttemptId) {
+    pub(super) fn land(&mut self, attempt: AttemptId) {
         let rate = self.rate();
         let Some((_, landing)) = self.flights.get(&attempt).and_then(|flight| flight.lands(rate)) else { return };
         match landing {
@@ -308,7 +332,13 @@ impl<C: Core, W: Witness> Device<C, W> {
 
     /// Hands in what happened, and does all that the core wants; whether that was anything.
     pub(super) fn feed(&mut self, input: Input) -> bool {
+        self.slewed = false;
         self.core.handle(input, self.now);
+        self.drain()
+    }
+
+    /// Does all that the core wants; whether that was anything.
+    pub(super) fn drain(&mut self) -> bool {
         let mut moved = false;
         while let Some(effect) = self.core.poll_effect() {
             moved |= effect != crate::schedule::Effect::Announce;
@@ -317,36 +347,15 @@ impl<C: Core, W: Witness> Device<C, W> {
         moved
     }
 
-    /// Tells the core what has changed in the queue, and does what follows.
-    pub(super) fn tell_store(&mut self) {
-        self.store_news();
-        self.feed(Input::Lanes(Vec::new()));
-    }
-
-    /// Tells the core what has changed in the queue.
-    pub(super) fn store_news(&mut self) {
-        for (id, state) in self.store.ended() {
-            self.witness.see(&Seen::Ended(id, state), self.now);
-        }
-        let tidy_at = self.store.tidy_at();
-        if tidy_at != self.tidy_told {
-            self.tidy_told = tidy_at;
-            self.core.handle(Input::TidyAt(tidy_at), self.now);
-        }
-        let news = self.store.news();
-        if !news.is_empty() {
-            self.core.handle(Input::Lanes(news), self.now);
-        }
-    }
-
     /// Whether it runs nothing.
-    pub(super) fn is_asleep(&self) -> bool {
-        matches!(self.sleep, Sleep::Asleep { .. })
+    pub(super) fn is_away(&self) -> bool {
+        matches!(self.sleep, Sleep::Asleep { .. } | Sleep::Dead { .. })
     }
 
-    /// Whether a deadline of the core is past.
-    pub(super) fn is_overdue(&self) -> bool {
-        self.core.poll_timeout().is_some_and(|(at, _)| at <= self.now.moment)
+    /// Whether the core knows all that there is to know: it runs, has heard what the disk has to say, and what time it is.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        let overdue = self.core.poll_timeout().is_some_and(|(at, _)| at <= self.now.moment);
+        !overdue && !self.is_away() && !self.disk.is_busy() && !self.slewed
     }
 
     /// From now on nothing changes but what is asked for: link and server stay as they are, and nobody does anything.

@@ -110,6 +110,10 @@ fn is_taken(answer: &Answer, task: TaskId) -> bool {
 }
 
 impl Core for Fifo {
+    fn anew(&self, config: Arc<Config>, _: u64) -> Self {
+        Self::new(config)
+    }
+
     fn handle(&mut self, input: Input, now: Now) {
         self.now = now;
         match input {

@@ -207,15 +207,22 @@ impl Witness for Counter {
             Seen::Woke { .. } => self.figures.wakes += 1,
             Seen::Cancelled(_)
             | Seen::Retried(_)
-            | Seen::Ended(..)
+            | Seen::Ended { .. }
             | Seen::World(_)
             | Seen::Control(_)
             | Seen::BroughtForward
             | Seen::ClockSet
+            | Seen::Slewed
+            | Seen::Claims(_)
+            | Seen::HandedOver { .. }
+            | Seen::CameFurther(_)
+            | Seen::Sent { .. }
+            | Seen::Undone(_)
+            | Seen::Restarted { .. }
             | Seen::Started { .. }
             | Seen::Taken(_)
             | Seen::Answered { .. }
-            | Seen::ClaimFailed
+            | Seen::NothingClaimed { .. }
             | Seen::AtRest { .. } => {}
         }
     }

@@ -26,7 +26,9 @@ pub(super) struct Flight {
     pub(super) arrived: u64,
     /// What to do where a chunk ends.
     pub(super) at_chunk: AtChunk,
-    /// The server has more of the file than when it began.
+    /// What the server had of the file when it began.
+    pub(super) first: u64,
+    /// The server has taken a chunk of it.
     pub(super) advanced: bool,
 }
 
@@ -62,6 +64,7 @@ impl Flight {
     pub(super) fn new(
         tasks: Vec<Claimed>,
         (strategy, backend): (StrategyName, BackendName),
+        first: u64,
         link: LinkState,
         now: Moment,
     ) -> Self {
@@ -76,6 +79,7 @@ impl Flight {
             payload: 0,
             arrived: 0,
             at_chunk: AtChunk::GoOn,
+            first,
             advanced: false,
         }
     }
@@ -94,6 +98,11 @@ impl Flight {
     /// Whether it uses the link now.
     pub(super) fn is_moving(&self) -> bool {
         matches!(self.stage, Stage::Moving { .. })
+    }
+
+    /// Whether it was told to end, and will at once.
+    pub(super) fn is_cut(&self) -> bool {
+        matches!(self.lands(1), Some((_, Landing::Cut(_))))
     }
 
     /// Works out what went over the link until `now`, at `rate` bytes a second.

@@ -1,25 +1,19 @@
 //! A short life that a seed decides: a device in a bad world, watched by the laws; then what one of its tasks waits for is
 //! granted, then all is well, and everything must go.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use fastrand::Rng;
 
-use super::Scenario;
-use super::acts::Act;
-use super::apps::{App, Apps, Habits, Pattern};
-use super::clock::{Clocks, at};
+use super::clock::at;
 use super::core::Core;
-use super::device::{Device, Setup};
+use super::device::Device;
 use super::laws::{Breach, Judge, Tell, all_explained, are_owed};
-use super::power::Cell;
-use super::server::{Mood, Server, always, moody};
-use crate::model::{Config, Kind, Moment, Reason, State, StrategyName, TaskId};
+use super::lot::{LENGTH, Lot, MORE, some_assumption};
+use crate::model::{Assume, Block, Config, Reason, State, TaskId, WallTime};
+use crate::schedule::Input;
 
-/// How long apps hand work over.
-const LENGTH: f64 = 1_800.0;
 /// No life has more steps: a core that spins is found out.
 const STEPS: usize = 60_000;
 /// What is granted, one after another, before the task must go.
@@ -36,8 +30,12 @@ pub struct Lived {
     pub done: u64,
     /// Explanations that were held against what is known.
     pub explained: u64,
+    /// Of them, those of what would be if something else were so.
+    pub supposed: u64,
     /// Tasks that went when what they waited for was granted.
     pub granted: u64,
+    /// Deaths and starts of the daemon.
+    pub restarts: u64,
 }
 
 impl Lived {
@@ -48,7 +46,9 @@ impl Lived {
             tasks: self.tasks + other.tasks,
             done: self.done + other.done,
             explained: self.explained + other.explained,
+            supposed: self.supposed + other.supposed,
             granted: self.granted + other.granted,
+            restarts: self.restarts + other.restarts,
         }
     }
 }
@@ -61,16 +61,15 @@ pub fn live<C: Core>(
     tell: Option<Tell>,
 ) -> Result<Lived, Breach> {
     let mut random = Rng::with_seed(seed);
-    let config = some_config(config, &mut random);
-    let crowded = random.u32(0..8) == 0;
-    let setup =
-        if crowded { crowded_setup(seed, &config, &mut random) } else { some_setup(seed, &config, &mut random) };
-    let device = Device::new(setup, make(Arc::clone(&config), seed), Judge::new(config, tell));
+    let Lot { config, setup, slowness } = Lot::draw(seed, config, &mut random);
+    let mut device = Device::new(setup, make(Arc::clone(&config), seed), Judge::new(config, tell));
+    device.disk.slowness = slowness;
     let mut life = Life { device, random, lived: Lived::default() };
     life.live()?;
     let rows = life.device.store.rows();
     let done = rows.iter().filter(|row| row.state == State::Done).count();
-    Ok(Lived { tasks: rows.len() as u64, done: done as u64, ..life.lived })
+    let restarts = life.device.restarts;
+    Ok(Lived { tasks: rows.len() as u64, done: done as u64, restarts, ..life.lived })
 }
 
 struct Life<C> {
@@ -88,13 +87,13 @@ impl<C: Core> Life<C> {
 
     /// The bad time.
     fn suffer(&mut self) -> Result<(), Breach> {
-        let end = at(LENGTH + self.random.f64() * 600.0);
+        let end = at(LENGTH + self.random.f64() * MORE);
         while self.device.step(end) {
             self.judge()?;
             self.explain()?;
         }
         self.device.freeze();
-        self.device.disk_full = false;
+        self.device.disk.full = false;
         Ok(())
     }
 
@@ -106,17 +105,18 @@ impl<C: Core> Life<C> {
         self.device.witness.breach().map_or(Ok(()), |breach| Err(breach.clone()))
     }
 
-    /// One waiting task, now and then, is explained.
+    /// One waiting task, now and then, is explained, as it is or as it would be.
     fn explain(&mut self) -> Result<(), Breach> {
-        // Nobody can ask a device that sleeps, nor one that has just woken before it has looked at its deadlines.
-        let unable = self.device.disk_full || self.device.is_asleep() || self.device.is_overdue();
-        if self.random.u32(0..4) > 0 || unable {
+        if self.random.u32(0..4) > 0 || self.device.disk.full || !self.device.is_up_to_date() {
             return Ok(());
         }
-        match self.some_waiting() {
-            Some(id) => self.explanation(id).map(|_| self.lived.explained += 1),
-            None => Ok(()),
-        }
+        let Some(id) = self.some_waiting() else { return Ok(()) };
+        let supposed = self.random.bool();
+        let assume = if supposed { some_assumption(self.device.now.wall, &mut self.random) } else { Assume::default() };
+        self.explanation(id, &assume)?;
+        self.lived.explained += 1;
+        self.lived.supposed += u64::from(supposed);
+        Ok(())
     }
 
     fn some_waiting(&mut self) -> Option<TaskId> {
@@ -125,16 +125,16 @@ impl<C: Core> Life<C> {
         self.random.choice(waiting)
     }
 
-    fn explanation(&self, id: TaskId) -> Result<Vec<crate::model::Block>, Breach> {
+    fn explanation(&self, id: TaskId, assume: &Assume) -> Result<Vec<Block>, Breach> {
         let Device { witness, core, store, now, .. } = &self.device;
-        all_explained(witness, core, store, id, *now)
+        all_explained(witness, core, (store, id), assume, *now)
     }
 
     /// Grants one waiting task what it is said to wait for, and nothing else, until it goes.
     fn grant(&mut self) -> Result<(), Breach> {
         self.settle_down()?;
         let Some(id) = self.some_waiting() else { return Ok(()) };
-        let mut said = Vec::new();
+        let mut said: Vec<Reason> = Vec::new();
         for _ in 0..GRANTS {
             if self.device.store.state(id) != Some(State::Pending) {
                 self.lived.granted += 1;
@@ -143,18 +143,20 @@ impl<C: Core> Life<C> {
             if self.waits_for_the_dead(id) {
                 return Ok(());
             }
-            said = self.said_of(id)?;
+            self.catch_up()?;
+            let rows = self.said_of(id)?;
+            said = rows.iter().map(|row| row.reason).collect();
             for reason in &said {
                 self.device.grant(*reason);
             }
-            self.pass_for(&said)?;
+            self.pass_for(&rows)?;
         }
         let words = format!("{id} was granted all that it was said to wait for, at last {said:?}, and does not go");
         Err(Breach { law: "every waiting task is explained, and truly", words })
     }
 
     /// What is said of a task, and of those that it is said to wait for.
-    fn said_of(&self, id: TaskId) -> Result<Vec<Reason>, Breach> {
+    fn said_of(&self, id: TaskId) -> Result<Vec<Block>, Breach> {
         let mut ids = vec![id];
         let mut said = Vec::new();
         let mut next = 0;
@@ -163,19 +165,35 @@ impl<C: Core> Life<C> {
             if self.device.store.state(id) != Some(State::Pending) {
                 continue;
             }
-            for row in self.explanation(id)? {
-                said.push(row.reason);
+            for row in self.explanation(id, &Assume::default())? {
                 let named = row.detail.get("waiting_for").into_iter().flat_map(|ids| ids.split(','));
                 let named: Vec<TaskId> = named.filter_map(|id| TaskId::parse(id).ok()).collect();
                 ids.extend(named.into_iter().filter(|id| !ids.contains(id)).collect::<Vec<_>>());
+                said.push(row);
             }
         }
         Ok(said)
     }
 
-    /// What was full or asleep is over.
+    /// What was full, asleep or dead is over.
     fn settle_down(&mut self) -> Result<(), Breach> {
-        self.run_for(Duration::from_secs(30))
+        self.run_for(Duration::from_secs(30))?;
+        while self.device.is_away() {
+            self.run_for(Duration::from_secs(30))?;
+        }
+        Ok(())
+    }
+
+    /// The core hears what time it is, and all that the disk has to say.
+    fn catch_up(&mut self) -> Result<(), Breach> {
+        self.device.feed(Input::Woken);
+        for _ in 0..STEPS {
+            if self.device.is_up_to_date() {
+                break;
+            }
+            self.run_for(Duration::from_secs(1))?;
+        }
+        Ok(())
     }
 
     /// Whether it comes after a task that failed: it waits for a person.
@@ -184,21 +202,26 @@ impl<C: Core> Life<C> {
     }
 
     /// Servers and time bring what only they can.
-    fn pass_for(&mut self, said: &[Reason]) -> Result<(), Breach> {
+    fn pass_for(&mut self, rows: &[Block]) -> Result<(), Breach> {
         let of_server = [
             Reason::BackendDown,
             Reason::BackendAuth,
             Reason::BackendTls,
             Reason::BackendConfig,
-            // What runs may take hours at a server that thinks for a minute about every chunk.
+            // What runs may take hours at a server that thinks for a minute about every chunk, and days of short hours.
             Reason::Concurrency,
+            Reason::Window,
         ];
-        if said.iter().any(|reason| of_server.contains(reason)) {
+        if rows.iter().any(|row| of_server.contains(&row.reason)) {
             self.device.server.recover();
         }
-        let waits = [Reason::Backoff, Reason::Order];
-        let waits = said.iter().any(|reason| of_server.contains(reason) || waits.contains(reason));
-        self.run_for(Duration::from_secs(if waits { 200 } else { 15 }))
+        let waits =
+            |row: &Block| of_server.contains(&row.reason) || [Reason::Backoff, Reason::Order].contains(&row.reason);
+        let seconds = if rows.iter().any(waits) { 200 } else { 15 };
+        let hours = rows.iter().filter(|row| row.reason == Reason::Window).filter_map(|row| row.detail.get("until"));
+        let begin = hours.filter_map(|until| until.parse().ok()).max().map(WallTime::from_micros);
+        let until_then = begin.map_or(Duration::ZERO, |begin| begin.saturating_since(self.device.now.wall));
+        self.run_for(until_then + Duration::from_secs(seconds))
     }
 
     fn run_for(&mut self, length: Duration) -> Result<(), Breach> {
@@ -222,104 +245,5 @@ impl<C: Core> Life<C> {
                 Err(Breach { law: "everything drains when the world turns good", words })
             }
         }
-    }
-}
-
-/// A configuration a little different from the one given.
-fn some_config(config: &Config, random: &mut Rng) -> Arc<Config> {
-    let mut config = config.clone();
-    config.limits.max_concurrent = random.usize(2..5);
-    config.network.link_grace = Duration::from_secs([0, 3][random.usize(0..2)]);
-    for backend in config.backends.values_mut() {
-        backend.chunk = 1 << random.u32(16..22);
-    }
-    for strategy in config.strategies.values_mut() {
-        strategy.batch = random.usize(1..8);
-        strategy.conditions.charging = random.u32(0..8) == 0;
-        strategy.max_wait = strategy.max_wait.map(|_| Duration::from_secs(random.u64(60..600)));
-    }
-    config.into()
-}
-
-fn some_setup(seed: u64, config: &Arc<Config>, random: &mut Rng) -> Setup {
-    let scenario = Scenario::ALL[random.usize(0..Scenario::ALL.len())];
-    let battery = random.bool();
-    Setup {
-        config: Arc::clone(config),
-        scenario,
-        seed,
-        apps: some_apps(config, seed, random),
-        server: Server::new(moody(random, LENGTH + 600.0, 600.0), random.bool()),
-        cell: if battery { Cell::battery(random.f64() * 100.0) } else { Cell::mains() },
-        clocks: Clocks::default(),
-        acts: some_acts(config, random),
-        lazy: false,
-    }
-}
-
-/// More work than a slow server can take.
-fn crowded_setup(seed: u64, config: &Arc<Config>, random: &mut Rng) -> Setup {
-    let mut apps = Vec::new();
-    for strategy in config.strategies.values().filter(|strategy| strategy.backend.is_some()) {
-        let per_hour = if strategy.max_wait.is_none() { 240.0 } else { 12.0 };
-        apps.push(App::new(strategy, Pattern::Steady, per_hour * 24.0, random));
-    }
-    Setup {
-        scenario: Scenario::Wifi,
-        apps: Apps::new(apps, Habits::Elaborate, seed, at(LENGTH), random.fork()),
-        server: Server::new(always(Mood::Late(60)), false),
-        cell: Cell::mains(),
-        acts: VecDeque::new(),
-        ..some_setup(seed, config, random)
-    }
-}
-
-fn some_apps(config: &Config, seed: u64, random: &mut Rng) -> Apps {
-    let apps = config.strategies.values().filter(|strategy| strategy.backend.is_some()).map(|strategy| {
-        let pattern = if random.bool() { Pattern::Steady } else { Pattern::Bursts };
-        let per_hour = random.u64(2..30) as f64 / if strategy.kind == Kind::File { 4.0 } else { 1.0 };
-        (strategy.clone(), pattern, per_hour * 24.0)
-    });
-    let apps: Vec<_> = apps.collect();
-    let apps = apps.iter().map(|(strategy, pattern, per_day)| App::new(strategy, *pattern, *per_day, random)).collect();
-    Apps::new(apps, Habits::Elaborate, seed, at(LENGTH), random.fork())
-}
-
-fn some_acts(config: &Config, random: &mut Rng) -> VecDeque<(Moment, Act)> {
-    let strategies: Vec<StrategyName> = config.strategies.keys().cloned().collect();
-    let mut acts = VecDeque::new();
-    let mut time = 0.0;
-    let calm = [20.0, 60.0, 400.0][random.usize(0..3)];
-    while time < LENGTH {
-        time += random.f64() * calm;
-        acts.push_back((at(time), some_act(&strategies, random)));
-    }
-    acts
-}
-
-fn some_act(strategies: &[StrategyName], random: &mut Rng) -> Act {
-    let seconds = |random: &mut Rng, most| Duration::from_secs(random.u64(1..most));
-    match random.u32(0..22) {
-        0 | 1 => Act::Plug(random.bool()),
-        2 => Act::Save(random.bool()),
-        3 => Act::Roam(random.bool()),
-        4 | 5 => Act::Tether(random.bool()),
-        6 => Act::Sleep(seconds(random, 300)),
-        7 => {
-            let most = [900, 60_000, 4_000_000][random.usize(0..3)];
-            Act::SetClock(random.i64(-most..most))
-        }
-        8 | 9 => {
-            let whose = random.bool().then(|| random.choice(strategies).cloned()).flatten();
-            Act::Pause(whose, random.bool().then(|| seconds(random, 600)))
-        }
-        10..=12 => Act::Resume,
-        13 | 14 => Act::Hold(seconds(random, 600)),
-        15 => Act::LetGo,
-        16 => Act::SyncNow,
-        17 | 18 => Act::Cancel(random.usize(0..1_000)),
-        19 => Act::Retry(random.usize(0..1_000)),
-        20 => Act::FillDisk(true),
-        _ => Act::FillDisk(false),
     }
 }

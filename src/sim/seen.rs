@@ -1,13 +1,14 @@
 //! What can be seen of a simulated device: by the laws, and by those who count.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::model::{
-    Answer, AttemptId, Claimed, LinkType, NewTask, Now, Settlement, State, StrategyName, TaskId, World,
+    Answer, AttemptId, Claimed, Failure, LinkType, NewTask, Now, Overrides, Settlement, State, StrategyName, TaskId,
+    World,
 };
 use crate::schedule::memory::Memory;
-use crate::schedule::{Control, Wake};
+use crate::schedule::{Control, Spending, Wake};
 
 /// Something that happened on a device.
 #[derive(Debug)]
@@ -18,8 +19,15 @@ pub enum Seen<'a> {
     Cancelled(TaskId),
     /// A dead letter is tried again by hand.
     Retried(TaskId),
-    /// A task ended by no attempt of its own: it expired, was replaced, or another was taken back.
-    Ended(TaskId, State),
+    /// A task ended by no answer: it expired, was replaced, another was taken back, or the daemon died of it.
+    Ended {
+        /// Which.
+        id: TaskId,
+        /// How it stands.
+        state: State,
+        /// Why, if it failed.
+        failure: Option<Failure>,
+    },
     /// What is true of the device from now on.
     World(&'a World),
     /// Somebody decided something.
@@ -28,6 +36,17 @@ pub enum Seen<'a> {
     BroughtForward,
     /// The wall clock was set.
     ClockSet,
+    /// It goes a little wrong, and nobody hears of it.
+    Slewed,
+    /// It is decided that this attempt is made next, if the queue has anything for it.
+    Claims(AttemptId),
+    /// The queue marked tasks as running, for an attempt that begins when the core hears of it.
+    HandedOver {
+        /// Its number.
+        attempt: AttemptId,
+        /// What was handed over.
+        tasks: &'a [Claimed],
+    },
     /// An attempt began.
     Started {
         /// Its number.
@@ -41,6 +60,22 @@ pub enum Seen<'a> {
     Request {
         /// Whose.
         attempt: AttemptId,
+    },
+    /// What an attempt keeps says that an upload has come further.
+    CameFurther(TaskId),
+    /// Bytes left for a strategy that has a budget.
+    Sent {
+        /// Whose.
+        strategy: &'a StrategyName,
+        /// How many.
+        bytes: u64,
+    },
+    /// The power went before it was for good that a task was handed over.
+    Undone(TaskId),
+    /// The daemon died, and starts: the queue has been put right.
+    Restarted {
+        /// What it has on disk of metered bytes that were spent.
+        spent: &'a BTreeMap<StrategyName, Spending>,
     },
     /// Requests were under way over a link.
     OnAir {
@@ -62,8 +97,13 @@ pub enum Seen<'a> {
     },
     /// The store wrote how tasks were left.
     Settled(&'a [(TaskId, Settlement)]),
-    /// The store could not hand rows over.
-    ClaimFailed,
+    /// The queue handed nothing over for an attempt: it could not, or had nothing.
+    NothingClaimed {
+        /// Of which strategy.
+        strategy: &'a StrategyName,
+        /// With these conditions.
+        overrides: Overrides,
+    },
     /// A deadline of the core came.
     Woke {
         /// Its name.
@@ -75,8 +115,8 @@ pub enum Seen<'a> {
     AtRest {
         /// The queue.
         store: &'a Memory,
-        /// Tasks whose settlement waits for a disk.
-        unwritten: &'a BTreeSet<TaskId>,
+        /// Tasks that are between the queue and the core: settled and not written, or handed over and not heard of.
+        between: &'a BTreeSet<TaskId>,
     },
 }
 

@@ -15,6 +15,9 @@ use crate::model::{
     StrategyName, Task, TaskError, TaskId, WallTime,
 };
 
+/// Backoffs that ended while nobody looked come due within this span.
+const SPREAD: Duration = Duration::from_secs(10);
+
 /// The whole queue, ended tasks included.
 #[derive(Debug, Default)]
 pub struct Memory {
@@ -31,6 +34,8 @@ pub struct Memory {
     expiries: BTreeSet<(WallTime, usize)>,
     /// What a task became of itself, by another or by the clock, since [`ended`](Self::ended) was asked last.
     ended: Vec<TaskId>,
+    /// Claimed since something was last written that a power cut does not undo.
+    unsynced: Vec<usize>,
 }
 
 /// A lane and its ready index.
@@ -55,6 +60,7 @@ pub enum Refused {
 impl Memory {
     /// Takes a task in.
     pub fn enqueue(&mut self, task: NewTask) -> Result<Enqueued, Refused> {
+        self.unsynced.clear();
         if let Some(earlier) = self.earlier_request(&task) {
             let row = &self.rows[earlier];
             return if row.has_content_of(&task) {
@@ -128,6 +134,12 @@ impl Memory {
         LaneId(at as i64 + 1)
     }
 
+    /// Whose lane this is.
+    pub fn whose(&self, id: LaneId) -> Option<(&StrategyName, Overrides)> {
+        let lane = self.lanes.get(usize::try_from(id.0 - 1).ok()?)?;
+        Some((&lane.strategy, lane.overrides))
+    }
+
     fn lane_mut(&mut self, id: LaneId) -> Option<&mut Lane> {
         self.lanes.get_mut(usize::try_from(id.0 - 1).ok()?)
     }
@@ -144,6 +156,7 @@ impl Memory {
                 self.expire(place, now);
             } else {
                 self.turn(place, State::Running, now);
+                self.unsynced.push(place);
                 claimed.push(self.rows[place].claimed());
             }
         }
@@ -152,6 +165,7 @@ impl Memory {
 
     /// Writes how an attempt left its tasks; what was cancelled meanwhile stays so.
     pub fn settle(&mut self, settlements: &[(TaskId, Settlement)], now: WallTime) {
+        self.unsynced.clear();
         for (id, settlement) in settlements {
             let Some(place) = self.places.get(id).copied() else { continue };
             let row = &mut self.rows[place];
@@ -169,7 +183,11 @@ impl Memory {
                     row.comes_back(*due, 0, error);
                     self.turn(place, State::Pending, now);
                 }
-                Settlement::Release { .. } => self.turn(place, State::Pending, now),
+                Settlement::Release { .. } => {
+                    // It was due when it was claimed: later than now only by a clock that was set back since.
+                    (row.due, row.crashes) = (row.due.min(now), 0);
+                    self.turn(place, State::Pending, now);
+                }
                 Settlement::Failed(error) => {
                     row.attempts += u32::from(error.failure == Failure::Exhausted);
                     self.fail(place, error.clone(), now);
@@ -180,6 +198,7 @@ impl Memory {
 
     /// Takes a task back that has not ended; the state it was in, if it was.
     pub fn cancel(&mut self, id: TaskId, now: WallTime) -> Option<State> {
+        self.unsynced.clear();
         let place = self.places.get(&id).copied()?;
         let before = self.rows[place].state;
         match before {
@@ -205,6 +224,7 @@ impl Memory {
 
     /// Tries a dead letter again, as if it had never been tried; whether it was one.
     pub fn retry(&mut self, id: TaskId, now: WallTime) -> bool {
+        self.unsynced.clear();
         let Some(place) = self.places.get(&id).copied().filter(|place| self.rows[*place].state == State::Failed) else {
             return false;
         };
@@ -231,16 +251,19 @@ impl Memory {
         });
     }
 
-    /// Puts due times right that a clock which was set has made wrong: a task that no server has answered is due now, and a
-    /// backoff that ends later than any can is drawn anew.
+    /// Puts due times right that a clock which was set, or a time away, has made wrong: a task that no server has answered
+    /// is due now, a backoff that ends later than any can is drawn anew, and one that is over from a short span.
     pub fn respread(&mut self, now: WallTime, cap: Duration, rng: &mut fastrand::Rng) {
+        let mut within = |span: Duration| now + span.mul_f64(rng.f64()).max(Duration::from_micros(1));
         self.change_dues(|row| match row.attempts {
             0 => (row.due > now).then_some(now),
-            _ => (row.due > now + cap).then(|| now + cap.mul_f64(rng.f64())),
+            _ if row.due > now + cap => Some(within(cap)),
+            _ => (row.due <= now).then(|| within(cap.min(SPREAD))),
         });
     }
 
     fn change_dues(&mut self, mut change: impl FnMut(&Row) -> Option<WallTime>) {
+        self.unsynced.clear();
         for place in 0..self.rows.len() {
             let row = &self.rows[place];
             if row.state == State::Pending
@@ -258,6 +281,44 @@ impl Memory {
         while let Some((_, place)) = self.expiries.first().copied().filter(|(at, _)| *at <= now) {
             self.expire(place, now);
         }
+    }
+
+    /// Keeps what an attempt must remember; whether it came further by that, so that earlier crashes are forgotten.
+    pub fn keep(&mut self, id: TaskId, note: String) -> bool {
+        self.unsynced.clear();
+        let place = self.places.get(&id).copied().filter(|place| self.rows[*place].is_with_an_attempt());
+        let Some(row) = place.map(|place| &mut self.rows[place]) else { return false };
+        let further = row.note.replace(note).is_some();
+        row.crashes = if further { 0 } else { row.crashes };
+        further
+    }
+
+    /// The power went: claims that nothing was written after are undone. Whose they were.
+    pub fn cut_power(&mut self, now: WallTime) -> Vec<TaskId> {
+        let undone = std::mem::take(&mut self.unsynced).into_iter();
+        let undone: Vec<usize> = undone.filter(|place| self.rows[*place].state == State::Running).collect();
+        undone.iter().for_each(|place| self.turn(*place, State::Pending, now));
+        undone.into_iter().map(|place| self.rows[place].task.id).collect()
+    }
+
+    /// After a start: what an attempt had when the daemon died waits again, or has failed when it was found so for the
+    /// `most`th time. All lanes are news.
+    pub fn recover(&mut self, now: WallTime, most: u32) {
+        for place in 0..self.rows.len() {
+            let row = &mut self.rows[place];
+            if row.state != State::Running {
+                self.let_go(place, now);
+                continue;
+            }
+            row.crashes += 1;
+            if row.crashes >= most {
+                self.fail(place, TaskError { failure: Failure::Crashed, words: String::new() }, now);
+                self.ended.push(self.rows[place].task.id);
+            } else {
+                self.turn(place, State::Pending, now);
+            }
+        }
+        self.lanes.iter_mut().for_each(|lane| lane.told = None);
     }
 
     /// When [`tidy`](Self::tidy) next has something to do.
@@ -282,9 +343,8 @@ impl Memory {
     }
 
     /// Tasks that ended by no attempt since this was asked last: expired, cancelled for another, failed with another.
-    pub fn ended(&mut self) -> Vec<(TaskId, State)> {
-        let ended = std::mem::take(&mut self.ended);
-        ended.into_iter().filter_map(|id| Some((id, self.state(id)?))).collect()
+    pub fn ended(&mut self) -> Vec<TaskId> {
+        std::mem::take(&mut self.ended)
     }
 
     /// All rows in the order of enqueue.

@@ -17,6 +17,10 @@ pub struct Row {
     pub attempts: u32,
     /// Why it failed.
     pub error: Option<TaskError>,
+    /// What its attempts keep for later ones.
+    pub note: Option<String>,
+    /// How often it was found running after a start, without another end in between.
+    pub(super) crashes: u32,
     pub(super) lane: LaneId,
     /// Places of tasks that must be done before it.
     pub(super) waits_for: BTreeSet<usize>,
@@ -29,11 +33,12 @@ impl Row {
     pub(super) fn new(task: NewTask, lane: LaneId, waits_for: BTreeSet<usize>) -> Self {
         let due = task.created;
         let (state, last_error) = (State::Pending, String::new());
-        Self { task, state, due, attempts: 0, error: None, lane, waits_for, withdrawn: false, last_error }
+        let (error, note, withdrawn) = (None, None, false);
+        Self { task, state, due, attempts: 0, error, note, crashes: 0, lane, waits_for, withdrawn, last_error }
     }
 
     pub(super) fn comes_back(&mut self, due: WallTime, attempts: u32, error: &str) {
-        (self.due, self.attempts) = (due, attempts);
+        (self.due, self.attempts, self.crashes) = (due, attempts, 0);
         error.clone_into(&mut self.last_error);
     }
 
@@ -54,7 +59,7 @@ impl Row {
             payload: self.task.payload.clone(),
             created: self.task.created,
             attempts: self.attempts,
-            note: None,
+            note: self.note.clone(),
         }
     }
 

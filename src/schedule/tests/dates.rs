@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::rig::*;
 use super::shown::a_task;
 use crate::model::{
-    Answer, Assume, AtChunk, Block, Config, Cut, Metered, Network, NetworkNeed, Overrides, Reason, Span, Waiver,
-    WallTime, Window, World, Zone,
+    Answer, Assume, AtChunk, Block, Config, Cut, ItemOutcome, Metered, Network, NetworkNeed, Overrides, Reason, Span,
+    Waiver, WallTime, Window, World, Zone,
 };
 use crate::schedule::{Input, Spending, Wake};
 
@@ -109,6 +109,18 @@ fn hours_that_end_end_an_upload_at_its_next_chunk() {
 }
 
 #[test]
+fn nobody_wakes_for_what_is_due_when_its_hours_are_over() {
+    let mut rig = Rig::online(limited(&[(22, 23)], None));
+    rig.enqueue("photo", 1);
+    let (attempt, tasks) = rig.first_running();
+    let hour = Some(SECOND * 3_600);
+    rig.finish(attempt, results(&tasks, &ItemOutcome::Retry { after: hour, reason: String::new() }));
+    assert_eq!(wake(&rig), Some((utc(46, 0), Wake::Window)));
+    rig.sleep(SECOND * 3_600 * 24);
+    assert_eq!(rig.log.started.len(), 2);
+}
+
+#[test]
 fn nobody_wakes_for_hours_while_something_else_is_missing_or_nothing_waits() {
     let mut rig = Rig::online(limited(&[(23, 24)], None));
     assert_eq!(rig.core.poll_timeout(), None);
@@ -198,6 +210,20 @@ fn a_clock_that_was_years_ahead_does_not_hold_the_budget_up_for_years() {
     assert_eq!((blocked(&rig, "photo"), wake(&rig)), (vec![Reason::Budget], Some((utc(24, 0), Wake::BudgetDay))));
     rig.sleep(SECOND * 7_200);
     assert_eq!(rig.running.len(), 1);
+}
+
+#[test]
+fn a_clock_that_loses_the_time_and_finds_it_brings_no_new_budget() {
+    let mut rig = Rig::online(limited(&[], Some(1_000)));
+    rig.feed(Input::World(world(&modem())));
+    send(&mut rig, "photo", 1_000);
+    let right = rig.now.wall;
+    rig.now.wall = WallTime::from_micros(946_684_800_000_000);
+    rig.feed(Input::Woken);
+    rig.feed(Input::World(World { clock_unset: true, ..world(&modem()) }));
+    rig.now.wall = right;
+    rig.feed(Input::World(world(&modem())));
+    assert_eq!(blocked(&rig, "photo"), [Reason::Budget]);
 }
 
 #[test]

@@ -22,6 +22,9 @@ const KNOWN: &[Reason] = &[
     Reason::NotCharging,
     Reason::LowBattery,
     Reason::PowerSave,
+    Reason::Budget,
+    Reason::Window,
+    Reason::Clock,
     Reason::Suspending,
     Reason::Paused,
     Reason::Held,
@@ -29,39 +32,56 @@ const KNOWN: &[Reason] = &[
     Reason::Backoff,
 ];
 
-/// Holds what the core says of one waiting task against what the ledger knows.
+/// Holds what the core says of one waiting task, when something is assumed, against what the ledger knows.
 pub(in crate::sim) fn all_explained(
     judge: &Judge,
     core: &impl Core,
-    store: &Memory,
-    id: TaskId,
+    (store, id): (&Memory, TaskId),
+    assume: &Assume,
     now: Now,
 ) -> Result<Vec<Block>, Breach> {
     let broken = |words: String| Breach { law: LAW, words };
     let (Some(task), Some(known)) = (store.shown(id), judge.ledger.tasks.get(&id)) else {
         return Err(broken(format!("{id} is not there")));
     };
-    let rows = core.explain(&task, &Assume::default(), now);
-    if rows.is_empty() {
+    let rows = core.explain(&task, assume, now);
+    let supposed = *assume != Assume::default();
+    if rows.is_empty() && !supposed {
         return Err(broken(format!("nothing is said of why {id} waits")));
     }
     let said: BTreeSet<Reason> = rows.iter().map(|row| row.reason).filter(|reason| KNOWN.contains(reason)).collect();
-    let true_ones = truly(judge, known, store, &said, now);
+    let true_ones = truly(judge, known, store, assume, &said, now);
     // A battery that is being read is told of as low.
-    let alike = said == true_ones || rows.iter().all(|row| row.reason == Reason::LowBattery);
-    if alike { Ok(rows) } else { Err(broken(format!("{id} is said to wait for {said:?}, not {true_ones:?}"))) }
+    let being_read = !rows.is_empty() && rows.iter().all(|row| row.reason == Reason::LowBattery);
+    if said == true_ones || (being_read && true_ones.is_empty()) {
+        return Ok(rows);
+    }
+    let what_if = if supposed { format!(", if {assume:?}") } else { String::new() };
+    Err(broken(format!("{id} is said to wait for {said:?}, not {true_ones:?}{what_if}")))
 }
 
-fn truly(judge: &Judge, known: &Known, store: &Memory, said: &BTreeSet<Reason>, now: Now) -> BTreeSet<Reason> {
-    let mut reasons = judge.ledger.reasons(&known.group());
-    if !judge.ledger.waits_for(known).is_empty() {
+fn truly(
+    judge: &Judge,
+    known: &Known,
+    store: &Memory,
+    assume: &Assume,
+    said: &BTreeSet<Reason>,
+    now: Now,
+) -> BTreeSet<Reason> {
+    let (ledger, group) = (&judge.ledger, known.group());
+    let scene = match ledger.backend(&group) {
+        Some(backend) => ledger.scene(now).supposing(assume, backend),
+        None => ledger.scene(now),
+    };
+    let mut reasons = ledger.reasons(&group, &scene);
+    if !ledger.waits_for(known).is_empty() {
         reasons.insert(Reason::Order);
     }
     if store.row(known.task.id).is_some_and(|row| row.due > now.wall) {
         reasons.insert(Reason::Backoff);
     }
-    // A disk that could not be written is tried again after a while.
-    if reasons.is_empty() && judge.ledger.resting.contains(&known.group()) {
+    // A disk that could not be written, or had nothing yet, is asked again after a while.
+    if reasons.is_empty() && ledger.resting.contains(&group) {
         reasons.extend(said.get(&Reason::Backoff));
     }
     reasons

@@ -5,7 +5,7 @@ mod answers;
 mod explained;
 mod ledger;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,9 +13,9 @@ use std::time::Duration;
 pub(super) use explained::{all_explained, are_owed};
 
 use super::seen::{Seen, Witness};
-use crate::model::{Claimed, Config, Failure, ItemOutcome, Kind, Now, Settlement, StrategyName, TaskId};
-use crate::schedule::Wake;
+use crate::model::{Claimed, Config, Failure, ItemOutcome, Kind, Now, Reason, Settlement, State, StrategyName, TaskId};
 use crate::schedule::memory::Memory;
+use crate::schedule::{Spending, Wake};
 use ledger::{Known, Ledger, Stands};
 
 /// A law and how it is judged.
@@ -99,8 +99,14 @@ fn nothing_is_lost(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), Strin
             ends_rightly(ledger, known, settlement)
         })?;
     }
-    let Seen::AtRest { store, unwritten } = seen else { return Ok(()) };
-    is_kept(ledger, store, unwritten)
+    if let Seen::Ended { id, failure: Some(Failure::Crashed), .. } = seen {
+        let found = ledger.tasks.get(id).map_or(0, |known| known.found);
+        if found < GIVEN_UP_AT {
+            return Err(format!("{id} is given up, and was found running {found} times"));
+        }
+    }
+    let Seen::AtRest { store, between } = seen else { return Ok(()) };
+    is_kept(ledger, store, between)
 }
 
 fn ends_rightly(ledger: &Ledger, known: &Known, settlement: &Settlement) -> Result<(), String> {
@@ -127,16 +133,22 @@ fn ends_rightly(ledger: &Ledger, known: &Known, settlement: &Settlement) -> Resu
     }
 }
 
-fn is_kept(ledger: &Ledger, store: &Memory, unwritten: &BTreeSet<TaskId>) -> Result<(), String> {
+fn is_kept(ledger: &Ledger, store: &Memory, between: &BTreeSet<TaskId>) -> Result<(), String> {
     for known in ledger.alive.values().filter_map(|id| ledger.tasks.get(id)) {
         let id = known.task.id;
         let state = store.state(id).ok_or_else(|| format!("{id} is gone"))?;
         let expected = match known.stands {
-            Stands::Runs(attempt) if !ledger.is_under_way(attempt) && !unwritten.contains(&id) => {
+            Stands::Runs(attempt) if !ledger.is_under_way(attempt) && !between.contains(&id) => {
                 return Err(format!("{id} runs, and no attempt has it"));
             }
-            Stands::Runs(_) => crate::model::State::Running,
-            Stands::Waits => crate::model::State::Pending,
+            Stands::HandedTo(attempt) if !between.contains(&id) => {
+                return Err(format!("{id} was handed over, and attempt {} never began", attempt.0));
+            }
+            Stands::Runs(_) | Stands::HandedTo(_) => State::Running,
+            Stands::Waits if known.found >= GIVEN_UP_AT => {
+                return Err(format!("{id} was found running {} times, and is not given up", known.found));
+            }
+            Stands::Waits => State::Pending,
             Stands::Withdrawn(_) | Stands::Done | Stands::Failed | Stands::Cancelled => continue,
         };
         if state != expected {
@@ -146,14 +158,22 @@ fn is_kept(ledger: &Ledger, store: &Memory, unwritten: &BTreeSet<TaskId>) -> Res
     Ok(())
 }
 
+/// A task that as many starts have found running, without another end in between, is a dead letter.
+const GIVEN_UP_AT: u32 = 3;
+
 /// No task is in two attempts, and none goes again of which the server has told us that it has it.
 fn nothing_is_done_twice(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), String> {
+    let Seen::Started { attempt, .. } = seen else { return Ok(()) };
     each_started(ledger, seen, |known, _| {
         let id = known.task.id;
         let told = matches!(known.word, Some(ItemOutcome::Ok(_) | ItemOutcome::Duplicate));
         match known.stands {
-            Stands::Waits if told => Err(format!("{id} goes again, and the server has told that it has it")),
-            Stands::Waits => Ok(()),
+            Stands::Waits | Stands::HandedTo(_) if told => {
+                Err(format!("{id} goes again, and the server has told that it has it"))
+            }
+            Stands::Waits | Stands::HandedTo(_) => Ok(()),
+            // It was taken back while the core had not heard that it was handed over.
+            Stands::Withdrawn(own) if own == *attempt => Ok(()),
             Stands::Runs(other) | Stands::Withdrawn(other) => {
                 Err(format!("{id} goes while attempt {} has it", other.0))
             }
@@ -162,9 +182,9 @@ fn nothing_is_done_twice(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(),
     })
 }
 
-/// A task goes only when all that were handed over before it under its key have ended.
+/// A task's turn comes only when all that were enqueued before it under its key have ended.
 fn keys_go_in_order(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), String> {
-    each_started(ledger, seen, |known, _| {
+    each_handed_over(ledger, seen, |known| {
         let before = known.task.key.iter().flat_map(|_| ledger.ahead_of(known)).next();
         match before {
             Some(before) => Err(format!("{} goes before {}", known.task.id, before.task.id)),
@@ -173,9 +193,9 @@ fn keys_go_in_order(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), Stri
     })
 }
 
-/// A task goes only when all that it comes after are done; one retried by hand goes also when they were taken back.
+/// A task's turn comes only when all that it comes after are done; of one retried by hand also when they were taken back.
 fn after_is_respected(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), String> {
-    each_started(ledger, seen, |known, _| {
+    each_handed_over(ledger, seen, |known| {
         let mut after = known.task.after.iter().filter_map(|id| ledger.tasks.get(id));
         let gone = |other: &Known| matches!(other.stands, Stands::Cancelled | Stands::Withdrawn(_));
         let waived = |other: &Known| known.by_hand && gone(other);
@@ -207,36 +227,58 @@ fn only_the_server_counts(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<()
 }
 
 /// Nothing starts, and no request goes on the wire, while a condition of its tasks is missing: not one metered byte that was
-/// not allowed. Nothing starts while it is paused or held.
-fn conditions_hold(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), String> {
+/// not allowed. Nothing starts while it is paused or held. What was spent of a budget outlasts the daemon, but for the last.
+fn conditions_hold(ledger: &Ledger, seen: &Seen<'_>, now: Now) -> Result<(), String> {
+    let scene = ledger.scene(now);
     each_started(ledger, seen, |known, _| {
-        let reasons = ledger.reasons(&known.group());
+        let reasons = ledger.reasons(&known.group(), &scene);
         if reasons.is_empty() { Ok(()) } else { Err(format!("{} goes in spite of {reasons:?}", known.task.id)) }
     })?;
+    if let Seen::Restarted { spent } = seen {
+        return is_remembered(ledger, spent);
+    }
     let Seen::Request { attempt } = seen else { return Ok(()) };
     let Some(trip) = ledger.trips.get(attempt) else { return Ok(()) };
-    let Some(strategy) = ledger.strategy(&trip.group) else { return Ok(()) };
-    let missing = ledger.missing(&strategy.conditions.with(&trip.group.1), ledger.network(&trip.group));
+    let mut missing = ledger.missing(&trip.group, &scene);
+    if missing.contains(&Reason::Window) && !ledger.has_long_been_closed(&trip.group, now) {
+        missing.remove(&Reason::Window);
+    }
     if missing.is_empty() { Ok(()) } else { Err(format!("attempt {} sends in spite of {missing:?}", attempt.0)) }
 }
 
+/// So many bytes may leave before it is written how many.
+const UNWRITTEN: u64 = 256 * 1024;
+
+fn is_remembered(ledger: &Ledger, kept: &BTreeMap<StrategyName, Spending>) -> Result<(), String> {
+    ledger.spent.each().try_for_each(|(strategy, day, bytes)| {
+        let known = kept.get(strategy).filter(|kept| kept.day >= day).map_or(0, |kept| kept.bytes);
+        if known + UNWRITTEN >= bytes {
+            return Ok(());
+        }
+        Err(format!("of {bytes} metered bytes that {strategy} has spent, {known} are known after a start"))
+    })
+}
+
+/// For so long a core may not have heard from the slowest disk that a task is there, and that one was handed over.
+const UNHEARD: Duration = Duration::from_secs(9);
+
 /// A lane that has lacked nothing but a slot for longer than its `max_wait` gets the next one.
 fn nobody_starves(ledger: &Ledger, seen: &Seen<'_>, now: Now) -> Result<(), String> {
-    let Seen::Started { strategy, tasks, .. } = seen else { return Ok(()) };
+    let Seen::Started { attempt, strategy, tasks } = seen else { return Ok(()) };
     if waited_long(ledger, strategy, tasks, now) {
         return Ok(());
     }
-    let (running, files) = ledger.running();
+    let Some((running, files)) = ledger.decided.get(attempt).copied() else { return Ok(()) };
     let most = ledger.config.limits.max_concurrent;
     for (group, since) in &ledger.crowded_since {
         let Some(policy) = ledger.strategy(group) else { continue };
         let fits = running < most && (policy.kind == Kind::Json || files + 1 < most);
         let asks_for_charge = policy.conditions.with(&group.1).min_battery.percent() > 0;
         let waited = ledger.waits_for_a_slot(group, *since, now);
-        let starves = policy.max_wait.is_some_and(|most| waited > most + Duration::from_secs(1));
+        let starves = policy.max_wait.is_some_and(|most| waited > most + UNHEARD);
         let own = tasks.iter().filter_map(|task| ledger.tasks.get(&task.id)).any(|known| known.group() == *group);
         let sought = ledger.hunted.contains(group) || ledger.resting.contains(group);
-        if starves && fits && !own && !asks_for_charge && !sought && ledger.is_free(group) {
+        if starves && fits && !own && !asks_for_charge && !sought && ledger.is_free(group, now) {
             return Err(format!("{strategy} goes, and {} has waited {} s for a slot", group.0, waited.as_secs()));
         }
     }
@@ -266,11 +308,8 @@ fn wakes_have_a_reason(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), S
         | Wake::ReachProbe
         | Wake::Tidy
         | Wake::SettleAgain => {
-            if *moved {
-                Ok(())
-            } else {
-                Err(format!("{} woke the device for nothing", wake.as_str()))
-            }
+            // By a clock that was slewed it may have come a little early.
+            if *moved || ledger.slewed { Ok(()) } else { Err(format!("{} woke the device for nothing", wake.as_str())) }
         }
         // What ends may have been all that hindered, or not; a battery may take its time, and a link need not matter.
         Wake::PauseEnds | Wake::LinkSettles | Wake::ReadPower | Wake::Window | Wake::BudgetDay => Ok(()),
@@ -287,4 +326,13 @@ fn each_started(
         Some(known) => judge(known, claimed),
         None => Err(format!("{} goes, and was never handed over", claimed.id)),
     })
+}
+
+fn each_handed_over(
+    ledger: &Ledger,
+    seen: &Seen<'_>,
+    judge: impl Fn(&Known) -> Result<(), String>,
+) -> Result<(), String> {
+    let Seen::HandedOver { tasks, .. } = seen else { return Ok(()) };
+    tasks.iter().filter_map(|claimed| ledger.tasks.get(&claimed.id)).try_for_each(judge)
 }

@@ -1,9 +1,11 @@
 //! The core, deliberately broken in one way.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::model::{
-    Assume, AttemptId, Block, Config, Metered, Moment, NewTask, Now, Reason, Settlement, Task, TaskResult, World,
+    Assume, AttemptId, Block, Claimed, Config, LaneId, Metered, Moment, NewTask, Now, Reason, Settlement, StrategyName,
+    Task, TaskId, TaskResult, Window, World, Zone,
 };
 use crate::schedule::{Control, Effect, Input, Scheduler, Wake};
 use crate::sim::Core;
@@ -31,6 +33,17 @@ pub(super) enum Flaw {
     BlamesTheLink,
     BlamesServers,
     BlamesTheConfig,
+    SupposesNothing,
+    IgnoresHours,
+    KnowsNoZone,
+    TrustsAnUnsetClock,
+    IgnoresBudgets,
+    CountsNoBytes,
+    ForgetsWhatWasSpent,
+    StartsBlindly,
+    LosesWhatRan,
+    GivesUpAtOnce,
+    NeverGivesUp,
 }
 
 pub(super) struct Mutant {
@@ -39,25 +52,68 @@ pub(super) struct Mutant {
     settled: usize,
     again: Vec<Effect>,
     now: Moment,
+    config: Arc<Config>,
+    lanes: BTreeMap<LaneId, StrategyName>,
+    /// The claim under way, and what came of it.
+    claim: Option<(AttemptId, LaneId, Vec<Claimed>)>,
 }
 
 impl Mutant {
     pub(super) fn new(flaw: Flaw, config: &Arc<Config>, seed: u64) -> Self {
         let mut config = (**config).clone();
-        if flaw == Flaw::KnowsNoMaxWait {
-            config.strategies.values_mut().for_each(|strategy| strategy.max_wait = None);
+        for strategy in config.strategies.values_mut() {
+            let conditions = &mut strategy.conditions;
+            strategy.max_wait = strategy.max_wait.filter(|_| flaw != Flaw::KnowsNoMaxWait);
+            conditions.metered_budget = conditions.metered_budget.filter(|_| flaw != Flaw::IgnoresBudgets);
+            if flaw == Flaw::IgnoresHours {
+                conditions.window = Window::default();
+            }
         }
-        let core = Scheduler::new(config.into(), seed);
-        Self { core, flaw, settled: 0, again: Vec::new(), now: Moment::default() }
+        let config = Arc::new(config);
+        let core = Scheduler::new(Arc::clone(&config), seed);
+        let (again, lanes, now) = (Vec::new(), BTreeMap::new(), Moment::default());
+        Self { core, flaw, settled: 0, again, now, config, lanes, claim: None }
     }
 
     fn heard(&self, input: Input) -> Option<Input> {
         match (self.flaw, input) {
             (Flaw::TakesAllForUnmetered, Input::World(world)) => Some(Input::World(unmetered(world))),
             (Flaw::SeesNoPortal, Input::World(world)) => Some(Input::World(open(world))),
+            (Flaw::KnowsNoZone, Input::World(world)) => Some(Input::World(World { zone: Zone::UTC, ..world })),
+            (Flaw::TrustsAnUnsetClock, Input::World(world)) => {
+                Some(Input::World(World { clock_unset: false, ..world }))
+            }
+            (Flaw::CountsNoBytes, Input::Sent { .. }) => None,
             (Flaw::ForgetsHolds, Input::Control(Control::Hold(..))) => None,
             (Flaw::ForgetsPauses, Input::Control(Control::Pause(..))) => None,
             (_, input) => Some(input),
+        }
+    }
+
+    /// What was claimed goes, whatever has changed since.
+    fn start_blindly(&mut self, settlements: Vec<(TaskId, Settlement)>) -> Effect {
+        let released = |id: TaskId| settlements.iter().any(|(settled, _)| *settled == id);
+        let claim = self.claim.take_if(|(.., tasks)| !tasks.is_empty() && tasks.iter().all(|task| released(task.id)));
+        let start = claim.and_then(|(attempt, lane, tasks)| {
+            let strategy = self.lanes.get(&lane)?.clone();
+            let backend = self.config.strategies.get(&strategy)?.backend.clone()?;
+            Some(Effect::Start { attempt, strategy, backend, tasks })
+        });
+        start.unwrap_or(Effect::Settle(settlements))
+    }
+
+    /// Notes what a claim brought.
+    fn follow(&mut self, input: &Input) {
+        match input {
+            Input::Lanes(lanes) => {
+                self.lanes.extend(lanes.iter().map(|lane| (lane.id, lane.strategy.clone())));
+            }
+            Input::Claimed { tasks, .. } => {
+                if let Some((.., claimed)) = &mut self.claim {
+                    claimed.clone_from(tasks);
+                }
+            }
+            _ => {}
         }
     }
 
@@ -68,6 +124,8 @@ impl Mutant {
                 None
             }
             (Flaw::LetsChunksGo, Effect::AtChunk { .. }) => None,
+            (Flaw::ForgetsWhatWasSpent, Effect::KeepSpent(_)) => None,
+            (Flaw::StartsBlindly, Effect::Settle(settlements)) => Some(self.start_blindly(settlements)),
             (Flaw::StartsTwice, Effect::Start { attempt, strategy, backend, tasks }) => {
                 let start = Effect::Start { attempt, strategy, backend, tasks };
                 self.again.push(as_attempt(AttemptId(attempt.0 + 1_000_000), start.clone()));
@@ -112,8 +170,22 @@ fn open(mut world: World) -> World {
 }
 
 impl Core for Mutant {
+    fn anew(&self, config: Arc<Config>, seed: u64) -> Self {
+        Self::new(self.flaw, &config, seed)
+    }
+
+    fn given_up_at(&self) -> Option<u32> {
+        match self.flaw {
+            Flaw::LosesWhatRan => None,
+            Flaw::GivesUpAtOnce => Some(1),
+            Flaw::NeverGivesUp => Some(u32::MAX),
+            _ => Some(3),
+        }
+    }
+
     fn handle(&mut self, input: Input, now: Now) {
         self.now = now.moment;
+        self.follow(&input);
         if let Some(input) = self.heard(input) {
             self.core.handle(input, now);
         }
@@ -125,6 +197,9 @@ impl Core for Mutant {
         }
         loop {
             let effect = self.core.poll_effect()?;
+            if let Effect::Claim { attempt, lane, .. } = &effect {
+                self.claim = Some((*attempt, *lane, Vec::new()));
+            }
             if let Some(effect) = self.done(effect) {
                 return Some(effect);
             }
@@ -141,6 +216,8 @@ impl Core for Mutant {
     }
 
     fn explain(&self, task: &Task, assume: &Assume, now: Now) -> Vec<Block> {
+        let nothing = Assume::default();
+        let assume = if self.flaw == Flaw::SupposesNothing { &nothing } else { assume };
         let mut rows = self.core.explain(task, assume, now);
         if self.flaw == Flaw::SaysNothing {
             rows.clear();

@@ -4,11 +4,14 @@ use super::mutant::{Flaw, Mutant};
 use crate::sim::{Breach, config, live};
 
 /// Lives that a broken core may lead before it is found out.
-const LIVES: u64 = 400;
+const LIVES: u64 = 4_000;
 
 const TABLE: &[(Flaw, &str)] = &[
     (Flaw::DropsASettlement, "nothing acknowledged is lost"),
     (Flaw::TakesARequestForASuccess, "nothing acknowledged is lost"),
+    (Flaw::LosesWhatRan, "nothing acknowledged is lost"),
+    (Flaw::GivesUpAtOnce, "nothing acknowledged is lost"),
+    (Flaw::NeverGivesUp, "nothing acknowledged is lost"),
     (Flaw::StartsTwice, "nothing is done twice"),
     (Flaw::ForgetsASuccess, "nothing is done twice"),
     (Flaw::ForgetsKeys, "tasks of one key go in order"),
@@ -19,6 +22,13 @@ const TABLE: &[(Flaw, &str)] = &[
     (Flaw::ForgetsHolds, "conditions are never broken"),
     (Flaw::ForgetsPauses, "conditions are never broken"),
     (Flaw::LetsChunksGo, "conditions are never broken"),
+    (Flaw::IgnoresHours, "conditions are never broken"),
+    (Flaw::KnowsNoZone, "conditions are never broken"),
+    (Flaw::TrustsAnUnsetClock, "conditions are never broken"),
+    (Flaw::IgnoresBudgets, "conditions are never broken"),
+    (Flaw::CountsNoBytes, "conditions are never broken"),
+    (Flaw::ForgetsWhatWasSpent, "conditions are never broken"),
+    (Flaw::StartsBlindly, "conditions are never broken"),
     (Flaw::KnowsNoMaxWait, "nobody starves"),
     (Flaw::Restless, "every wake has a reason"),
     (Flaw::Timeless, "everything drains when the world turns good"),
@@ -27,6 +37,7 @@ const TABLE: &[(Flaw, &str)] = &[
     (Flaw::BlamesTheLink, "every waiting task is explained, and truly"),
     (Flaw::BlamesServers, "every waiting task is explained, and truly"),
     (Flaw::BlamesTheConfig, "every waiting task is explained, and truly"),
+    (Flaw::SupposesNothing, "every waiting task is explained, and truly"),
 ];
 
 fn breaches(flaw: Flaw) -> impl Iterator<Item = (u64, Breach)> {

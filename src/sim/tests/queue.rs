@@ -16,19 +16,23 @@ use crate::sim::clock::{Clocks, at};
 use crate::sim::config;
 use crate::store::{EnqueueError, Options, Scope, Store};
 
+const CAP: Duration = Duration::from_secs(900);
+
 struct Pair {
     random: Rng,
-    disk: Store,
+    /// `None` while the daemon is dead.
+    disk: Option<Store>,
     memory: Memory,
     apps: Apps,
     seconds: f64,
     running: Vec<TaskId>,
-    _dir: TempDir,
+    seed: u64,
+    dir: TempDir,
 }
 
 #[test]
 fn the_queue_in_memory_does_what_the_one_on_disk_does() {
-    let mut ends = [0; 5];
+    let (mut ends, mut crashed) = ([0; 5], 0);
     for seed in 0..12 {
         let mut pair = Pair::new(seed);
         for step in 0..200 {
@@ -36,10 +40,11 @@ fn the_queue_in_memory_does_what_the_one_on_disk_does() {
             pair.compare(&format!("seed {seed}, step {step}"));
         }
         for row in pair.memory.rows() {
+            crashed += u32::from(row.error.as_ref().is_some_and(|error| error.failure == Failure::Crashed));
             ends[State::ALL.iter().position(|state| *state == row.state).expect("a state")] += 1;
         }
     }
-    assert!(ends.iter().all(|count| *count > 10), "{ends:?}");
+    assert!(ends.iter().all(|count| *count > 10) && crashed > 3, "{ends:?}, {crashed} crashed");
 }
 
 /// In memory where there is such a place: these tests commit often and cut no power.
@@ -52,23 +57,30 @@ fn wait<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().build().expect("a runtime").block_on(future)
 }
 
+fn open(dir: &TempDir, now: WallTime, seed: u64) -> Store {
+    let options = Options {
+        quotas: Quotas { tasks: 100_000, bytes: 1 << 40, subscribers: 1, holds: 1 },
+        keep_done: Duration::from_secs(1 << 30),
+        reserve: 0,
+        backoff_cap: CAP,
+    };
+    Store::open(dir.path(), options, now, seed, |_| ()).expect("it opens").0
+}
+
 impl Pair {
     fn new(seed: u64) -> Self {
         let mut random = Rng::with_seed(seed);
         let dir = scratch();
-        let options = Options {
-            quotas: Quotas { tasks: 100_000, bytes: 1 << 40, subscribers: 1, holds: 1 },
-            keep_done: Duration::from_secs(1 << 30),
-            reserve: 0,
-            backoff_cap: Duration::from_secs(900),
-        };
-        let (disk, _) =
-            Store::open(dir.path(), options, Clocks::default().read(at(0.0)).wall, seed, |_| ()).expect("it opens");
+        let disk = open(&dir, Clocks::default().read(at(0.0)).wall, seed);
         let config = config().expect("it is valid");
         let json = config.strategies.values().filter(|strategy| strategy.name.as_str() != "photo");
         let apps = json.map(|strategy| App::new(strategy, Pattern::Bursts, 1e6, &mut random)).collect();
         let apps = Apps::new(apps, Habits::Elaborate, seed, at(1e9), random.fork());
-        Self { random, disk, memory: Memory::default(), apps, seconds: 0.0, running: Vec::new(), _dir: dir }
+        Self { random, disk: Some(disk), memory: Memory::default(), apps, seconds: 0.0, running: Vec::new(), seed, dir }
+    }
+
+    fn disk(&self) -> &Store {
+        self.disk.as_ref().expect("it is open")
     }
 
     fn now(&self) -> WallTime {
@@ -78,39 +90,65 @@ impl Pair {
     fn step(&mut self) {
         self.seconds += self.random.f64() * 60.0;
         let now = self.now();
-        match self.random.u32(0..20) {
+        match self.random.u32(0..22) {
             0..4 => self.enqueue(),
             4..10 => self.claim(),
             10..15 => self.settle(),
             15 | 16 => self.cancel(),
             17 => self.retry(),
-            18 => {
-                wait(self.disk.tidy(now)).expect("it tidies");
+            18 => self.keep(),
+            19 => self.restart(),
+            20 => {
+                wait(self.disk().tidy(now)).expect("it tidies");
                 self.memory.tidy(now);
             }
-            _ => {
-                wait(self.disk.bring_forward(Scope::All, None, Waivers::default(), now)).expect("it brings forward");
-                self.memory.bring_forward(None, now);
-            }
+            _ => self.bring_forward(),
         }
+    }
+
+    fn bring_forward(&mut self) {
+        let now = self.now();
+        wait(self.disk().bring_forward(Scope::All, None, Waivers::default(), now)).expect("it brings forward");
+        self.memory.bring_forward(None, now);
+    }
+
+    fn keep(&mut self) {
+        let Some(id) = self.random.choice(&self.running).copied() else { return };
+        let backend = crate::model::BackendName::new("main").expect("a name");
+        wait(self.disk().keep(id, backend, "note".to_owned())).expect("it keeps");
+        self.memory.keep(id, "note".to_owned());
+    }
+
+    /// The daemon dies and starts again. Each draws the backoffs that are over for itself; then they are ended by hand.
+    fn restart(&mut self) {
+        let now = self.now();
+        self.running.clear();
+        self.disk = None;
+        self.disk = Some(open(&self.dir, now, self.seed));
+        self.memory.recover(now, 3);
+        self.memory.respread(now, CAP, &mut self.random);
+        self.bring_forward();
     }
 
     fn enqueue(&mut self) {
         let recent: Vec<TaskId> = self.memory.rows().iter().rev().take(20).map(|row| row.task.id).collect();
         let now = self.now();
         for task in self.apps.take(now, at(self.seconds), &recent).into_iter().take(3) {
-            let on_disk = wait(self.disk.enqueue(vec![task.clone()])).map(|all| all[0]).map_err(|error| match error {
-                EnqueueError::RequestConflict { id } => Refused::RequestConflict(id),
-                EnqueueError::UnknownAfter { id } => Refused::UnknownAfter(id),
-                EnqueueError::QueueFull { .. } | EnqueueError::NoSpace | EnqueueError::Store(_) => panic!("{error}"),
-            });
+            let on_disk =
+                wait(self.disk().enqueue(vec![task.clone()])).map(|all| all[0]).map_err(|error| match error {
+                    EnqueueError::RequestConflict { id } => Refused::RequestConflict(id),
+                    EnqueueError::UnknownAfter { id } => Refused::UnknownAfter(id),
+                    EnqueueError::QueueFull { .. } | EnqueueError::NoSpace | EnqueueError::Store(_) => {
+                        panic!("{error}")
+                    }
+                });
             assert_eq!(self.memory.enqueue(task), on_disk);
         }
     }
 
     fn claim(&mut self) {
         let (lane, limit, now) = (LaneId(self.random.i64(1..9)), self.random.usize(1..5), self.now());
-        let on_disk = wait(self.disk.claim(lane, limit, now)).expect("it claims");
+        let on_disk = wait(self.disk().claim(lane, limit, now)).expect("it claims");
         assert_eq!(self.memory.claim(lane, limit, now), on_disk);
         self.running.extend(on_disk.iter().map(|task| task.id));
     }
@@ -129,7 +167,7 @@ impl Pair {
         };
         let settlements = vec![(id, settlement)];
         self.memory.settle(&settlements, now);
-        wait(self.disk.settle(settlements, now)).expect("it settles");
+        wait(self.disk().settle(settlements, now)).expect("it settles");
     }
 
     fn some_task(&mut self) -> Option<TaskId> {
@@ -139,18 +177,18 @@ impl Pair {
 
     fn cancel(&mut self) {
         let (Some(id), now) = (self.some_task(), self.now()) else { return };
-        let on_disk = wait(self.disk.cancel(Scope::All, vec![id], now)).expect("a task");
+        let on_disk = wait(self.disk().cancel(Scope::All, vec![id], now)).expect("a task");
         assert_eq!(self.memory.cancel(id, now).is_some(), on_disk == 1);
     }
 
     fn retry(&mut self) {
         let (Some(id), now) = (self.some_task(), self.now()) else { return };
-        let on_disk = wait(self.disk.retry(Scope::All, vec![id], now)).expect("a task");
+        let on_disk = wait(self.disk().retry(Scope::All, vec![id], now)).expect("a task");
         assert_eq!(self.memory.retry(id, now), on_disk == 1);
     }
 
     fn compare(&mut self, when: &str) {
-        let page = wait(self.disk.list(Filter::default(), None, 1_000)).expect("it lists");
+        let page = wait(self.disk().list(Filter::default(), None, 1_000)).expect("it lists");
         assert_eq!((page.tasks.len(), page.next), (self.memory.rows().len(), None), "{when}");
         for task in &page.tasks {
             let shown = self.memory.shown(task.id).expect("the same tasks");

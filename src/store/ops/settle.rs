@@ -72,7 +72,9 @@ fn settle_running(work: &mut Work<'_>, mut row: Row, settlement: &Settlement, no
             if !cause.is_empty() {
                 work.note_history(row.seq, now, "released", cause)?;
             }
-            let how = Return { due: row.due, attempts: row.attempts, crashes: 0, error: cause };
+            // It was due when it was claimed: later than now only by a clock that was set back since.
+            let due = row.due.min(micros(now));
+            let how = Return { due, attempts: row.attempts, crashes: 0, error: cause };
             work.comes_back(row, &how, now)
         }
         Settlement::Failed(error) => {

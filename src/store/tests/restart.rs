@@ -93,6 +93,17 @@ fn a_backoff_beyond_the_cap_is_drawn_anew_and_an_overdue_one_from_a_short_span()
 }
 
 #[test]
+fn a_task_that_ran_while_the_clock_was_set_back_is_due_at_once() {
+    let rig = Rig::new();
+    let id = rig.add(task());
+    assert_eq!(rig.claim(1, START), [id]);
+    let earlier = WallTime::from_micros(START.as_micros() - 3_600_000_000);
+    wait(rig.store.respread(earlier)).unwrap();
+    rig.settle(id, release(), earlier);
+    assert_eq!(rig.claim(1, earlier), [id]);
+}
+
+#[test]
 fn a_respread_of_many_goes_on_piece_by_piece() {
     let rig = Rig::new();
     let far = START + seconds(1_000_000);
