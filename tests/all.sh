@@ -15,6 +15,9 @@ need gcc gcc strace strace dbus-daemon dbus-daemon ip iproute2 nft nftables busc
 npm_folder tests/servers/tus-clients
 python_folder tests/servers/tus-clients
 npm_folder tests/servers/tus
+python_folder tests/servers/moto
+npm_folder tests/servers/s3rver
+cargo_binary tests/servers/s3s s3s-fs 0.14.1 binary 92
 npm_folder examples
 python_folder examples
 log=$(mktemp)

@@ -28,4 +28,14 @@ python_folder() {
   "$1/venv/bin/pip" install -q --disable-pip-version-check -r "$1/requirements.txt" >&2 && touch "$1/venv/installed"
 }
 
+# cargo_binary FOLDER CRATE VERSION FEATURES RUST: builds a program into FOLDER/bin as its own lock file says, unless that
+# was done or Rust is older than 1.RUST: then what needs it is skipped, and says so.
+cargo_binary() {
+  local minor
+  minor=$(cargo --version | cut -d. -f2)
+  [ "$(cat "$1/version" 2>/dev/null)" = "$3" ] && return
+  [ "$minor" -ge "$5" ] || { echo "$2 $3 needs Rust 1.$5 or newer: its tests are skipped" >&2; return; }
+  cargo install --quiet --locked --debug "$2" --version "$3" --features "$4" --root "$1" >&2 && echo "$3" >"$1/version"
+}
+
 command -v cargo >/dev/null 2>&1 || { echo "cargo is missing: install a Rust toolchain (1.89 or newer) first" >&2; exit 2; }

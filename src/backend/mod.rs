@@ -2,9 +2,11 @@
 //! know what an answer means for a task: that is `schedule::outcome`.
 
 mod compression;
+mod file;
 mod http;
 mod measure;
 mod reading;
+mod s3;
 #[cfg(test)]
 mod tests;
 mod tus;
@@ -16,6 +18,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 
 use self::http::HttpBackend;
+use self::s3::S3Backend;
 use self::tus::TusBackend;
 use crate::http::{Addresses, Client, ClientError, Gauge, Meter};
 use crate::model::{
@@ -95,6 +98,7 @@ pub struct Backend {
 enum Kind {
     Http(Box<HttpBackend>),
     Tus(Box<TusBackend>),
+    S3(Box<S3Backend>),
 }
 
 impl Backend {
@@ -111,6 +115,9 @@ impl Backend {
             }
             BackendKind::Tus => {
                 TusBackend::new(config, credentials_directory, addresses).map(|tus| Kind::Tus(Box::new(tus)))
+            }
+            BackendKind::S3 => {
+                S3Backend::new(config, credentials_directory, addresses).map(|s3| Kind::S3(Box::new(s3)))
             }
         };
         match made {
@@ -157,6 +164,7 @@ impl Backend {
                 () = lost_for_good(hands.cue) => Answer::Cut(Cut::Link),
             },
             Kind::Tus(tus) => tus.attempt(request, hands).await,
+            Kind::S3(s3) => s3.attempt(request, hands).await,
         }
     }
 
@@ -166,13 +174,25 @@ impl Backend {
         match (&self.measure_url, &self.kind) {
             (Some(url), _) => measure::post(self.client(), url).await,
             (None, Kind::Tus(tus)) => tus.measure().await,
-            (None, Kind::Http(_)) => Err(format!("backend.{}.measure_url is not set", self.name)),
+            (None, Kind::Http(_) | Kind::S3(_)) => Err(format!("backend.{}.measure_url is not set", self.name)),
         }
     }
 
     /// Lets go of connections kept for re-use. To be called when the network changed or the device slept.
     pub fn forget_connections(&self) {
-        self.client().forget_connections();
+        match &self.kind {
+            Kind::Http(_) | Kind::Tus(_) => self.client().forget_connections(),
+            Kind::S3(s3) => s3.forget_connections(),
+        }
+    }
+
+    /// Whether a request made now would carry a credential. The error names its file and what is wrong with it, never what
+    /// is in it.
+    pub fn has_credential(&self) -> Result<bool, String> {
+        match &self.kind {
+            Kind::Http(_) | Kind::Tus(_) => self.client().has_credential(),
+            Kind::S3(s3) => s3.has_credential(),
+        }
     }
 
     /// Tells the server that a task it has a part of was cancelled: `note` is what an attempt had kept.
@@ -181,6 +201,7 @@ impl Backend {
             // It keeps no notes.
             Kind::Http(_) => Answer::Results(Vec::new()),
             Kind::Tus(tus) => tus.abandon(note).await,
+            Kind::S3(s3) => s3.abandon(note).await,
         }
     }
 
@@ -188,6 +209,7 @@ impl Backend {
         match &self.kind {
             Kind::Http(http) => http.client(),
             Kind::Tus(tus) => tus.client(),
+            Kind::S3(s3) => s3.client(),
         }
     }
 }

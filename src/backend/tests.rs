@@ -13,8 +13,8 @@ use super::{Backend, Cue, Hands, Keep, Request};
 use crate::fuzz::fuzz;
 use crate::http::{Addresses, WORDS_LIMIT};
 use crate::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome, Original,
-    Owner, Payload, Quality, StrategyName, TaskId, Upload, WallTime,
+    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome,
+    ObjectStore, Original, Owner, Payload, Quality, StrategyName, TaskId, Upload, WallTime,
 };
 
 /// Where tests think that a server is.
@@ -42,6 +42,7 @@ pub(super) fn config(kind: BackendKind, url: &str) -> BackendConfig {
         request_timeout: patience,
         chunk: SIZE as u64 / 2,
         measure_url: None,
+        store: ObjectStore::default(),
     }
 }
 
@@ -106,7 +107,9 @@ pub(super) fn assert_sensible(answer: &Answer, tasks: &[Claimed]) {
         Answer::Foreign { words }
         | Answer::Unreachable { words }
         | Answer::Untrusted { words }
-        | Answer::NoCredential { words } => fit(words),
+        | Answer::NoCredential { words }
+        | Answer::Unauthorized { words }
+        | Answer::Misplaced { words } => fit(words),
         Answer::Advanced(inner) => {
             assert!(!matches!(**inner, Answer::Results(_) | Answer::Advanced(_)));
             assert_sensible(inner, tasks);

@@ -4,6 +4,7 @@
 mod error;
 mod host;
 mod names;
+mod objects;
 mod section;
 mod sections;
 mod strategies;

@@ -46,6 +46,29 @@ pub(super) fn measure_url(text: &str, base: Option<&str>) -> Result<Option<Strin
     Ok(Some(text.to_owned()))
 }
 
+/// The URL of a server that signs; empty for none.
+pub(super) fn sign_url(text: &str) -> Result<Option<String>, String> {
+    if text.is_empty() { Ok(None) } else { backend_url(text).map(Some) }
+}
+
+/// A bucket's name; empty for none. Old ones may have more kinds of letters than S3 gives out today.
+pub(super) fn bucket(text: &str) -> Result<String, String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    if !text.bytes().all(plain) || text.len() > 255 || text.bytes().all(|byte| byte == b'.') && !text.is_empty() {
+        return Err(format!("{text:?} is not the name of a bucket"));
+    }
+    Ok(text.to_owned())
+}
+
+/// A region's name.
+pub(super) fn region(text: &str) -> Result<String, String> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+    if text.is_empty() || !plain || text.len() > 64 {
+        return Err(format!("{text:?} is not the name of a region such as \"eu-central-1\""));
+    }
+    Ok(text.to_owned())
+}
+
 /// A proxy's URL; empty for none.
 pub(super) fn proxy_url(text: &str) -> Result<Option<String>, String> {
     if text.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::names::{self, Admin};
 use super::section::{Complaints, Section};
 use super::tree::Table;
-use super::{Host, strategies};
+use super::{Host, objects, strategies};
 use crate::model::{
     Access, AnswerMode, BackendConfig, BackendKind, BackendName, Config, Credential, Device, HeaderToken,
     InterfaceRule, Limits, LinkType, Metered, NetworkConfig, ProbeConfig, Quotas, StoreConfig,
@@ -17,7 +17,7 @@ pub(super) const MINUTE: Duration = Duration::from_secs(60);
 pub(super) const HOUR: Duration = Duration::from_secs(3_600);
 pub(super) const DAY: Duration = Duration::from_secs(86_400);
 pub(super) const KIB: u64 = 1 << 10;
-const MIB: u64 = 1 << 20;
+pub(super) const MIB: u64 = 1 << 20;
 pub(super) const GIB: u64 = 1 << 30;
 pub(super) const TIB: u64 = 1 << 40;
 
@@ -64,7 +64,9 @@ fn backends(section: &Section<'_>) -> BTreeMap<BackendName, Option<BackendConfig
 fn backend(section: Section<'_>) -> Option<BackendConfig> {
     let kind = section.word("kind", &words(BackendKind::ALL, BackendKind::as_str));
     let url = section.text("url", names::backend_url);
-    let credential = credential(&section);
+    let store = objects::store(&section, kind == Some(BackendKind::S3));
+    let keys = kind == Some(BackendKind::S3) && store.sign_url.is_none();
+    let credential = credential(&section, if keys { "ferryd.s3" } else { "ferryd.token" });
     let token = section.text("token_header", names::header).flatten();
     let answer = section.word("answer", &words(AnswerMode::ALL, AnswerMode::as_str)).unwrap_or(AnswerMode::Items);
     let ca_file = section.text("ca_file", names::file).flatten();
@@ -95,16 +97,17 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
         request_timeout: request_timeout.unwrap_or(2 * MINUTE),
         chunk: chunk.unwrap_or(8 * MIB),
         measure_url,
+        store,
     })
 }
 
-fn credential(section: &Section<'_>) -> Option<Credential> {
+fn credential(section: &Section<'_>, usual: &str) -> Option<Credential> {
     let named = section.text("credential", names::credential);
     let file = section.text("token_file", names::file).flatten();
     if file.is_some() && matches!(named, Some(Some(_))) {
         section.refuse("token_file", "credential is given too; set one of the two to \"\"".to_owned());
     }
-    let systemd = || named.unwrap_or_else(|| Some("ferryd.token".to_owned())).map(Credential::Systemd);
+    let systemd = || named.unwrap_or_else(|| Some(usual.to_owned())).map(Credential::Systemd);
     file.map(Credential::File).or_else(systemd)
 }
 
@@ -199,7 +202,7 @@ fn access(section: Section<'_>, host: &Host) -> Access {
 }
 
 /// The words of an enumeration with their values.
-fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<(&'static str, T)> {
+pub(super) fn words<T: Copy>(all: &[T], word: impl Fn(T) -> &'static str) -> Vec<(&'static str, T)> {
     all.iter().map(|value| (word(*value), *value)).collect()
 }
 

@@ -182,7 +182,7 @@ fn default_backend(backends: &[(BackendName, BackendKind)], kind: Kind) -> Optio
 
 const fn carries(backend: BackendKind, kind: Kind) -> bool {
     match (backend, kind) {
-        (BackendKind::Http, Kind::Json) | (BackendKind::Tus, Kind::File) => true,
-        (BackendKind::Http, Kind::File) | (BackendKind::Tus, Kind::Json) => false,
+        (BackendKind::Http, Kind::Json) | (BackendKind::Tus | BackendKind::S3, Kind::File) => true,
+        (BackendKind::Http, Kind::File) | (BackendKind::Tus | BackendKind::S3, Kind::Json) => false,
     }
 }

@@ -70,6 +70,40 @@ fn the_sample_names_every_key() {
 }
 
 #[test]
+fn a_store_has_a_bucket_or_a_server_that_signs_and_takes_files() {
+    let of = |more: &str| good(&format!("[backend.store]\nkind = 's3'\nurl = 'https://s3.example.org'\n{more}"));
+    let config = of("bucket = 'photos'\npart_size = '16 MiB'\nkey = 'in/{task}'\nsweep_after = 'never'");
+    let backend = &config.backends[&BackendName::new("store").unwrap()];
+    assert_eq!(backend.credential, Some(Credential::Systemd("ferryd.s3".to_owned())));
+    assert_eq!((backend.store.part_size, backend.store.sweep_after), (16 << 20, None));
+    assert_eq!((backend.store.region.as_str(), backend.store.key.to_string().as_str()), ("us-east-1", "in/{task}"));
+    assert_eq!(backend.target(), "https://s3.example.org");
+    assert_eq!(strategy(&config, "photo").backend, Some(BackendName::new("store").unwrap()));
+    assert_eq!(strategy(&config, "metadata").backend, None);
+    let config = of("bucket = 'photos'\npath_style = false");
+    assert_eq!(config.backends[&BackendName::new("store").unwrap()].target(), "https://photos.s3.example.org");
+    let config = of("sign_url = 'https://app.example.org/sign'");
+    let backend = &config.backends[&BackendName::new("store").unwrap()];
+    assert_eq!(backend.credential, Some(Credential::Systemd("ferryd.token".to_owned())));
+    for (more, words) in [
+        ("", "an s3 backend needs one"),
+        ("bucket = ''", "an s3 backend needs one"),
+        ("bucket = 'a/b'", "not the name of a bucket"),
+        ("bucket = 'A_b'\npath_style = false", "use path_style = true"),
+        ("bucket = 'b'\nregion = ''", "not the name of a region"),
+        ("bucket = 'b'\nkey = '{name}'", "{task} is missing"),
+        ("bucket = 'b'\npart_size = '1 MiB'", "is not from 5 MiB to 5 GiB"),
+        ("bucket = 'b'\nchecksum = 'crc32'", "is none of sha256, none"),
+        ("bucket = 'b'\nsweep_after = '1 h'", "is not from 1 days"),
+        ("sign_url = 'ftp://a'", "neither http nor https"),
+    ] {
+        let error = read(&format!("[backend.store]\nkind = 's3'\nurl = 'https://s3.example.org'\n{more}"));
+        let error = error.expect_err(more).to_string();
+        assert!(error.contains(words), "{more}: {error}");
+    }
+}
+
+#[test]
 fn the_defaults_are_the_tables_of_the_design() {
     let config = good("");
     assert_eq!(config.device.name, "kiosk-17");
@@ -281,7 +315,7 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
         ("[backend.main]\nurl = 'http://h/#x'", "f.toml:2: backend.main.url: the URL must not have a #fragment"),
         (
             "[backend.main]\nurl = 'http://h/'\nkind = 'ftp'",
-            "f.toml:3: backend.main.kind: \"ftp\" is none of http, tus",
+            "f.toml:3: backend.main.kind: \"ftp\" is none of http, tus, s3",
         ),
         (
             "[backend.main]\nurl = 'http://h/'\ntoken_file = 'token'",

@@ -65,6 +65,8 @@ fn settles(answer: &Answer) -> bool {
         | Answer::Unreachable { .. }
         | Answer::Untrusted { .. }
         | Answer::NoCredential { .. }
+        | Answer::Unauthorized { .. }
+        | Answer::Misplaced { .. }
         | Answer::Advanced(_)
         | Answer::Cut(_) => false,
     }

@@ -230,6 +230,8 @@ fn gist(answer: &Answer) -> String {
         Answer::Unreachable { words } => format!("no answer: {words}"),
         Answer::Untrusted { words } => format!("the server is not trusted: {words}"),
         Answer::NoCredential { words } => format!("no credential: {words}"),
+        Answer::Unauthorized { words } => format!("the credential is refused: {words}"),
+        Answer::Misplaced { words } => format!("not at this server: {words}"),
         Answer::Advanced(end) => format!("more of the file than before, then {}", gist(end)),
         Answer::Cut(cut) => format!("cut: {cut:?}"),
     }

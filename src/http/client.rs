@@ -179,6 +179,13 @@ impl Client {
         self.send_at(place.url().clone(), call).await
     }
 
+    /// Sends once to a URL of the same origin and reads the answer, whatever its status: a signed request cannot be sent
+    /// elsewhere.
+    pub async fn send_signed(&self, place: &Place, call: Call) -> Result<Reply, SendError> {
+        let Call { method, headers, body } = call;
+        self.within(self.once(place.url().clone(), Head { method, headers }, Bytes::from(body))).await
+    }
+
     async fn send_at(&self, url: Url, call: Call) -> Result<Reply, SendError> {
         // How long a body takes that is held back to a rate says nothing of the server.
         let paced = self.meter.as_ref().is_some_and(Meter::is_limited);

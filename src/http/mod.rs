@@ -35,4 +35,5 @@ pub use glance::{Glance, glance};
 pub use meter::{Meter, Rate};
 pub use place::Place;
 pub use reply::{ANSWER_LIMIT, Reply};
+pub use secret::SecretFile;
 pub use words::{WORDS_LIMIT, plain};

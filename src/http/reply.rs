@@ -39,6 +39,13 @@ impl Reply {
         (200..300).contains(&self.status)
     }
 
+    /// The URL that was asked, without its query.
+    pub fn resource(&self) -> String {
+        let mut url = self.url.clone();
+        url.set_query(None);
+        url.into()
+    }
+
     /// A header field's first value, if it is text.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()

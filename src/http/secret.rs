@@ -17,11 +17,46 @@ const LIMIT: u64 = 16 * 1024;
 /// The shortest that is blotted out of answers: shorter ones stand in honest words by chance.
 const SHORTEST: usize = 6;
 
+/// The file that config names for a secret, read anew each time. It has no `Debug`.
+pub struct SecretFile {
+    file: PathBuf,
+    /// A systemd credential may be absent.
+    optional: bool,
+}
+
+impl SecretFile {
+    /// `Ok(None)` if config names no secret, or a systemd credential while there is no directory for those.
+    pub fn new(
+        credential: Option<&Credential>,
+        credentials_directory: Option<&Path>,
+    ) -> Result<Option<Self>, ClientError> {
+        Ok(match (credential, credentials_directory) {
+            (None, _) | (Some(Credential::Systemd(_)), None) => None,
+            (Some(Credential::File(file)), _) => Some(Self { file: file.clone(), optional: false }),
+            (Some(Credential::Systemd(name)), Some(directory)) => {
+                Some(Self { file: directory.join(single(name)?), optional: true })
+            }
+        })
+    }
+
+    /// What is in it; `None` for an optional one that is absent.
+    pub fn read(&self) -> Result<Option<Vec<u8>>, String> {
+        match read(&self.file) {
+            Ok(text) => Ok(Some(text)),
+            Err(error) if self.optional && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.complaint(&error.to_string())),
+        }
+    }
+
+    /// What is wrong with it, as the end of a sentence that names it.
+    pub fn complaint(&self, what: &str) -> String {
+        format!("the credential in {}: {what}", self.file.display())
+    }
+}
+
 /// Where the secret is and how it goes on the wire.
 pub(super) struct Secret {
-    file: PathBuf,
-    /// A systemd credential may be absent: then nothing is sent.
-    optional: bool,
+    file: SecretFile,
     header: HeaderName,
     prefix: &'static str,
 }
@@ -37,34 +72,23 @@ impl Secret {
             HeaderToken::Bearer => (AUTHORIZATION, "Bearer "),
             HeaderToken::Header(name) => (name.parse().map_err(|_| ClientError::HeaderName(name.clone()))?, ""),
         };
-        let (file, optional) = match credential {
-            None => return Ok(None),
-            Some(Credential::File(file)) => (file.clone(), false),
-            Some(Credential::Systemd(name)) => match credentials_directory {
-                None => return Ok(None),
-                Some(directory) => (directory.join(single(name)?), true),
-            },
-        };
-        Ok(Some(Self { file, optional, header, prefix }))
+        let file = SecretFile::new(credential, credentials_directory)?;
+        Ok(file.map(|file| Self { file, header, prefix }))
     }
 
     /// The header to send, marked sensitive; `None` for an optional secret that is absent. The error names the file
     /// and what is wrong with it, never what is in it.
     pub(super) fn header(&self) -> Result<Option<(HeaderName, HeaderValue)>, String> {
-        let text = match read(&self.file) {
-            Ok(text) => text,
-            Err(error) if self.optional && error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(self.complaint(&error.to_string())),
-        };
+        let Some(text) = self.file.read()? else { return Ok(None) };
         let token = text.trim_ascii();
         if token.is_empty() {
-            return Err(self.complaint("it is empty"));
+            return Err(self.file.complaint("it is empty"));
         }
         if !token.iter().all(|byte| (0x20..0x7f).contains(byte)) {
-            return Err(self.complaint("it holds more than one line of printable ASCII"));
+            return Err(self.file.complaint("it holds more than one line of printable ASCII"));
         }
         let mut value = HeaderValue::from_bytes(&[self.prefix.as_bytes(), token].concat())
-            .map_err(|_| self.complaint("it cannot stand in a header"))?;
+            .map_err(|_| self.file.complaint("it cannot stand in a header"))?;
         value.set_sensitive(true);
         Ok(Some((self.header.clone(), value)))
     }
@@ -76,10 +100,6 @@ impl Secret {
             return;
         };
         blot_forms(token, body);
-    }
-
-    fn complaint(&self, what: &str) -> String {
-        format!("the credential in {}: {what}", self.file.display())
     }
 }
 
@@ -149,7 +169,8 @@ mod tests {
     use super::*;
 
     fn blotted(token: &str, body: &str) -> String {
-        let secret = Secret { file: PathBuf::new(), optional: false, header: AUTHORIZATION, prefix: "Bearer " };
+        let file = SecretFile { file: PathBuf::new(), optional: false };
+        let secret = Secret { file, header: AUTHORIZATION, prefix: "Bearer " };
         let sent = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::try_from(format!("Bearer {token}")).unwrap())]);
         let mut body = body.as_bytes().to_vec();
         secret.blot(&sent, &mut body);

@@ -38,6 +38,16 @@ pub enum Answer {
         /// Which, and why.
         words: String,
     },
+    /// The server will not have the credential, and says so in another way than by 401, 403 or 407.
+    Unauthorized {
+        /// What it said.
+        words: String,
+    },
+    /// The server has not what config names at it: a bucket, a region.
+    Misplaced {
+        /// What it said.
+        words: String,
+    },
     /// The server has more of the file than it had before; what ended the attempt all the same.
     Advanced(Box<Answer>),
     /// We ended it ourselves.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::world::words;
-use super::{BackendName, LinkType, Metered, Strategy, StrategyName};
+use super::{BackendName, LinkType, Metered, ObjectStore, Strategy, StrategyName};
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,6 +53,8 @@ words!(
         Http = "http",
         /// A tus server for files, `docs/tus-backend.md`.
         Tus = "tus",
+        /// An S3-compatible object store for files, `docs/s3-backend.md`.
+        S3 = "s3",
     }
 );
 
@@ -113,12 +115,24 @@ pub struct BackendConfig {
     pub chunk: u64,
     /// Where something may be sent to see how fast it goes: a URL of its own origin, absolute or relative to `url`.
     pub measure_url: Option<String>,
+    /// What `s3` asks for beside.
+    pub store: ObjectStore,
 }
 
 impl BackendConfig {
     /// Whether the server shows a certificate.
     pub fn is_certified(&self) -> bool {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))
+    }
+
+    /// The URL that requests go to: the bucket's own where it stands before the host.
+    pub fn target(&self) -> String {
+        match (self.kind, self.url.split_once("://")) {
+            (BackendKind::S3, Some((scheme, rest))) if !self.store.path_style && !self.store.bucket.is_empty() => {
+                format!("{scheme}://{}.{rest}", self.store.bucket)
+            }
+            (BackendKind::Http | BackendKind::Tus | BackendKind::S3, _) => self.url.clone(),
+        }
     }
 
     /// Whether connections go to an address that config names itself: no resolver can lead them elsewhere.

@@ -8,6 +8,7 @@ mod file;
 mod hold;
 mod ids;
 mod moment;
+mod object;
 mod status;
 mod strategy;
 mod task;
@@ -26,6 +27,7 @@ pub use file::{FileInfo, Original, Payload, Quality, RecordField, Transfer, Vari
 pub use hold::{Hold, HoldId};
 pub use ids::{AttemptId, BackendName, LaneId, NotAName, NotAnId, Owner, StrategyName, TaskId};
 pub use moment::{Moment, Now, WallTime};
+pub use object::{KeyTemplate, ObjectChecksum, ObjectStore};
 pub use status::{ManagerState, Pause, Status, StrategyStatus};
 pub use strategy::{BatteryFloor, Conditions, Kind, NetworkNeed, Overrides, Strategy, Waiver, Waivers};
 pub use task::{

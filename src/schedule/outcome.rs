@@ -96,6 +96,10 @@ pub(super) fn judge(answer: Answer, batch: &[TaskId], endpoint: Endpoint) -> Out
         Answer::Untrusted { words } => ill(batch, Ill::Tls, words, None),
         // The token is missing from this device; nothing was sent.
         Answer::NoCredential { words } => ill(batch, Ill::Auth, words, None),
+        // The server knows its keys, and not ours, or not any more.
+        Answer::Unauthorized { words } => ill(batch, Ill::Auth, words, None),
+        // The right server, and no place of ours there: no task is to blame.
+        Answer::Misplaced { words } => ill(batch, Ill::Config, words, None),
         // More of the file arrived than before; then that.
         Answer::Advanced(end) => advanced(judge(*end, batch, endpoint)),
         // We hung up; what the server did until then, its duplicate check will tell us.

@@ -278,7 +278,9 @@ fn leads_out(network: &Network) -> bool {
 pub(super) fn doubt(answer: &Answer, secure: bool) -> Option<Doubt> {
     match answer {
         Answer::Foreign { .. } | Answer::Untrusted { .. } | Answer::Status { code: 511, .. } => Some(Doubt::Whose),
-        Answer::Status { .. } => (!secure).then_some(Doubt::Whose),
+        Answer::Status { .. } | Answer::Unauthorized { .. } | Answer::Misplaced { .. } => {
+            (!secure).then_some(Doubt::Whose)
+        }
         Answer::Unreachable { .. } => Some(Doubt::Silence),
         Answer::Advanced(end) => doubt(end, secure),
         Answer::Results(_) | Answer::NoCredential { .. } | Answer::Cut(_) => None,

@@ -28,6 +28,10 @@ mod portal;
 mod power;
 mod rest;
 mod routes;
+#[path = "../common/s3_relay.rs"]
+mod s3_relay;
+#[path = "../common/s3.rs"]
+mod s3_stand;
 mod secrets;
 mod servers;
 mod sync_now;

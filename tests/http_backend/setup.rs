@@ -9,8 +9,8 @@ use ferryd::backend::{Backend, Cue, Hands, Keep, Request};
 use ferryd::demo::{Behaviour, Server};
 use ferryd::http::Addresses;
 use ferryd::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, HeaderToken, Owner, StrategyName, TaskId,
-    WallTime,
+    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, HeaderToken, ObjectStore, Owner,
+    StrategyName, TaskId, WallTime,
 };
 use tokio::sync::watch;
 
@@ -40,6 +40,7 @@ pub(crate) fn config(url: &str) -> BackendConfig {
         request_timeout: PATIENCE,
         chunk: 1 << 22,
         measure_url: None,
+        store: ObjectStore::default(),
     }
 }
 

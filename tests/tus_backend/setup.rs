@@ -8,8 +8,8 @@ use std::time::Duration;
 use ferryd::backend::{Backend, Cue, Hands, Keep, Request};
 use ferryd::http::Addresses;
 use ferryd::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome, Original,
-    Owner, Payload, Quality, StrategyName, TaskId, TaskResult, Transfer, WallTime,
+    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome,
+    ObjectStore, Original, Owner, Payload, Quality, StrategyName, TaskId, TaskResult, Transfer, WallTime,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -45,6 +45,7 @@ pub(crate) fn config(url: &str) -> BackendConfig {
         request_timeout: PATIENCE,
         chunk: CHUNK,
         measure_url: None,
+        store: ObjectStore::default(),
     }
 }
 

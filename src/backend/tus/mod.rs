@@ -1,10 +1,7 @@
 //! The `tus` backend: a file in chunks, resumed where the server says. Its protocol, and every choice in it, is written
 //! down in `docs/tus-backend.md`.
 
-mod chunk;
-mod link;
 mod offers;
-mod progress;
 mod protocol;
 mod session;
 
@@ -14,10 +11,11 @@ use tokio::sync::OnceCell;
 
 use self::offers::Offers;
 use self::session::Session;
+use super::file;
 use super::measure::{self, BYTES};
 use super::{Hands, Request};
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig, Claimed, ItemOutcome, ItemResult, Payload};
+use crate::model::{Answer, BackendConfig, Claimed, ItemResult, Payload};
 
 /// A tus 1.0 server, <https://tus.io/protocols/resumable-upload>.
 #[derive(Debug)]
@@ -45,9 +43,9 @@ impl TusBackend {
 
     pub(super) async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
         let [task @ Claimed { payload: Payload::File(info), .. }] = request.tasks else {
-            return Answer::Results(request.tasks.iter().map(no_file).collect());
+            return Answer::Results(request.tasks.iter().map(file::no_file).collect());
         };
-        let file = match session::open(request.spool.join(task.id.to_string()), info.size).await {
+        let file = match file::open(request.spool.join(task.id.to_string()), info.size).await {
             Ok(file) => file,
             Err(outcome) => return Answer::Results(vec![ItemResult { id: task.id, outcome }]),
         };
@@ -96,13 +94,10 @@ fn words(answer: &Answer) -> String {
         Answer::Foreign { words }
         | Answer::Unreachable { words }
         | Answer::Untrusted { words }
-        | Answer::NoCredential { words } => words.clone(),
+        | Answer::NoCredential { words }
+        | Answer::Unauthorized { words }
+        | Answer::Misplaced { words } => words.clone(),
         Answer::Advanced(end) => self::words(end),
         Answer::Results(_) | Answer::Cut(_) => String::new(),
     }
-}
-
-fn no_file(task: &Claimed) -> ItemResult {
-    let reason = "a tus backend takes files, one in an attempt".to_owned();
-    ItemResult { id: task.id, outcome: ItemOutcome::Rejected { reason } }
 }

@@ -6,8 +6,9 @@ use reqwest::Method;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 
 use super::super::Request;
+use super::super::file::Chunk;
 use super::super::reading::{is_html, retry_after, unanswered};
-use super::chunk::Chunk;
+
 use super::offers::Offers;
 use crate::http::{Call, Client, Head, Place, Reply, plain};
 use crate::model::{Answer, Claimed, FileInfo};

@@ -3,18 +3,20 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use sha1::Sha1;
+use sha2::Sha256;
+
+use super::super::file::{Chunk, Guide, Link, Progress};
 use super::super::{Hands, Keep, Request};
 use super::TusBackend;
-use super::chunk::Chunk;
-use super::link::Link;
-use super::progress::Progress;
+use super::offers::Checksum;
 use super::protocol::{self, Found, Trouble};
 use crate::http::{Client, Place};
 use crate::model::{Answer, Claimed, FileInfo, ItemOutcome, ItemResult, TaskResult, Uploaded};
@@ -36,8 +38,7 @@ pub(super) struct Session<'a> {
     info: &'a FileInfo,
     file: Arc<File>,
     keep: &'a dyn Keep,
-    link: Link,
-    progress: Progress<'a>,
+    guide: Guide<'a>,
     /// Bytes of the next chunk.
     chunk: u64,
     /// Whether an upload was lost to it and begun anew.
@@ -101,8 +102,7 @@ impl<'a> Session<'a> {
             info,
             file: Arc::new(file),
             keep,
-            link: Link::new(cue),
-            progress,
+            guide: Guide::new(Link::new(cue), progress),
             chunk: request.upload.chunk.min(tus.chunk),
             renewed: false,
         }
@@ -110,10 +110,10 @@ impl<'a> Session<'a> {
 
     pub(super) async fn run(mut self) -> Answer {
         let end = self.upload().await;
-        self.progress.end();
+        self.guide.progress.end();
         match end {
             Ok(result) => Answer::Results(vec![ItemResult { id: self.task.id, outcome: ItemOutcome::Ok(result) }]),
-            Err(answer) if self.progress.is_advance() => Answer::Advanced(Box::new(answer)),
+            Err(answer) if self.guide.progress.is_advance() => Answer::Advanced(Box::new(answer)),
             Err(answer) => answer,
         }
     }
@@ -127,7 +127,7 @@ impl<'a> Session<'a> {
                 Sent::Taken(status, took) => {
                     let size = self.chunk_at(now.offset).size;
                     (now.offset, now.status) = (now.offset + size, status);
-                    self.progress.confirmed(now.offset);
+                    self.guide.progress.confirmed(now.offset);
                     self.chunk = next_chunk(size, took).min(self.tus.chunk);
                     fruitless = 0;
                     continue;
@@ -173,27 +173,27 @@ impl<'a> Session<'a> {
     /// server, and its bytes were sent for nothing.
     async fn create(&mut self) -> Result<Standing, Answer> {
         let (client, request, task, info) = (self.client.clone(), self.request, self.task, self.info);
-        let made = self.steadily(|| protocol::create(&client, request, task, info)).await;
+        let made = self.guide.steadily(&client, || protocol::create(&client, request, task, info)).await;
         let (place, status) = made?;
         let now = Standing { place, offset: 0, status };
         if let Err(answer) = self.note(&now).await {
             protocol::delete(&client, &now.place).await;
             return Err(answer);
         }
-        self.progress.confirmed(0);
+        self.guide.progress.confirmed(0);
         Ok(now)
     }
 
     /// Asks the server how far it is.
     async fn look(&mut self, last: Standing) -> Result<Standing, Answer> {
         let (client, info, place) = (self.client.clone(), self.info, &last.place);
-        match self.steadily(|| protocol::find(&client, place, info)).await? {
+        match self.guide.steadily(&client, || protocol::find(&client, place, info)).await? {
             Found::Offset(offset, _) if offset < last.offset => {
                 let words = format!("HEAD with an Upload-Offset of {offset}, back from {}", last.offset);
                 Err(Answer::Foreign { words })
             }
             Found::Offset(offset, status) => {
-                self.progress.confirmed(offset);
+                self.guide.progress.confirmed(offset);
                 Ok(Standing { place: last.place, offset, status })
             }
             Found::Gone if self.renewed => Err(Answer::Unreachable {
@@ -216,74 +216,22 @@ impl<'a> Session<'a> {
 
     /// Waits until something new may begin; ends the attempt where nothing may any more.
     async fn clear(&mut self) -> Result<(), Answer> {
-        let mut clear = pin!(self.link.clear());
-        loop {
-            tokio::select! {
-                biased;
-                end = &mut clear => return end.map_err(Answer::Cut),
-                () = self.progress.tell() => {}
-            }
-        }
+        self.guide.clear().await.map_err(Answer::Cut)
     }
 
     async fn send(&mut self, now: &Standing) -> Sent {
         let chunk = self.chunk_at(now.offset);
-        self.progress.begins(chunk.size);
+        self.guide.progress.begins(chunk.size);
         let began = Instant::now();
-        let (link, progress) = (&mut self.link, &mut self.progress);
-        let mut sending = pin!(send(self.tus, &self.client, &now.place, chunk));
-        loop {
-            tokio::select! {
-                biased;
-                () = link.returned() => {
-                    self.client.link_broke();
-                    self.client.forget_connections();
-                    return Sent::LinkReturned;
-                }
-                end = &mut sending => {
-                    return end.map_or_else(Sent::Troubled, |status| Sent::Taken(status, began.elapsed()));
-                }
-                () = progress.tell() => {}
-            }
-        }
-    }
-
-    /// Asks, and asks anew on another connection when the link has come back meanwhile.
-    async fn steadily<F: Future>(&mut self, mut ask: impl FnMut() -> F) -> F::Output {
-        loop {
-            tokio::select! {
-                biased;
-                () = self.link.returned() => self.client.forget_connections(),
-                answer = ask() => return answer,
-            }
+        let sending = send(self.tus, &self.client, &now.place, chunk);
+        match self.guide.through(&self.client, sending).await {
+            None => Sent::LinkReturned,
+            Some(end) => end.map_or_else(Sent::Troubled, |status| Sent::Taken(status, began.elapsed())),
         }
     }
 
     fn chunk_at(&self, offset: u64) -> Chunk {
         Chunk { file: Arc::clone(&self.file), offset, size: self.chunk.min(self.info.size - offset) }
-    }
-}
-
-/// The file in the spool, if it is the one that was handed over.
-pub(super) async fn open(path: PathBuf, size: u64) -> Result<File, ItemOutcome> {
-    let look = move || -> io::Result<(File, std::fs::Metadata)> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        Ok((file, metadata))
-    };
-    let found = tokio::task::spawn_blocking(look).await.unwrap_or_else(|error| Err(io::Error::other(error)));
-    match found {
-        Ok((file, metadata)) if metadata.is_file() && metadata.len() == size => Ok(file),
-        Ok((_, metadata)) if metadata.is_file() => {
-            let reason = format!("the file in the spool has {} bytes, {size} were handed over", metadata.len());
-            Err(ItemOutcome::Rejected { reason })
-        }
-        Ok(_) => Err(ItemOutcome::Rejected { reason: "what lies in the spool is no regular file".to_owned() }),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(ItemOutcome::Rejected { reason: "the file is gone from the spool".to_owned() })
-        }
-        // A disk that fails may come round.
-        Err(error) => Err(ItemOutcome::Retry { after: None, reason: format!("the file in the spool: {error}") }),
     }
 }
 
@@ -294,8 +242,17 @@ async fn send(tus: &TusBackend, client: &Client, place: &Place, chunk: Chunk) ->
         Trouble { answer, again: false }
     };
     let checksum = match tus.offers().await.checksum {
-        Some(with) => Some(chunk.checksum(with).await.map_err(unread)?),
+        Some(with) => Some(checksum(&chunk, with).await.map_err(unread)?),
         None => None,
     };
     protocol::send(client, place, chunk, checksum).await
+}
+
+/// The value of `Upload-Checksum`.
+async fn checksum(chunk: &Chunk, with: Checksum) -> io::Result<String> {
+    let digest = match with {
+        Checksum::Sha256 => chunk.digest::<Sha256>().await?,
+        Checksum::Sha1 => chunk.digest::<Sha1>().await?,
+    };
+    Ok(format!("{} {}", with.as_str(), BASE64_STANDARD.encode(digest)))
 }

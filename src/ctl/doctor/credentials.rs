@@ -11,9 +11,10 @@ use super::finding::{Finding, shell};
 use super::running::{Credentials, Running};
 use super::server::backends_that_wait;
 use super::user::User;
+use crate::backend::Backend;
 use crate::ctl::views::StrategyView;
-use crate::http::{Addresses, Client};
-use crate::model::{BackendConfig, Config, Credential, HeaderToken, Reason};
+use crate::http::Addresses;
+use crate::model::{BackendConfig, BackendName, Config, Credential, HeaderToken, ObjectStore, Reason};
 
 /// Where systemd puts the unit's credentials.
 const SYSTEM: &str = "/run/credentials/ferryd.service";
@@ -133,9 +134,10 @@ fn chmod(change: &str, path: &Path) -> String {
 fn said_of(content: Content, names: &str, name: &str) -> Finding {
     match content {
         Content::Fit => Finding::ok(format!("{names}: {name} can be sent")),
-        Content::Unfit(words) => {
-            Finding::problem(format!("{names}: {words}"), format!("write the secret alone, in one line, into {name}"))
-        }
+        Content::Unfit(words) => Finding::problem(
+            format!("{names}: {words}"),
+            format!("write the secret alone, in one line, into {name}; keys of a store as docs/s3-backend.md says"),
+        ),
         Content::Closed => Finding::forbidden(format!("{names}: this user may not look into {name}")),
     }
 }
@@ -148,15 +150,17 @@ fn content(config: &BackendConfig, file: &Path, folder: Option<&Path>) -> Conten
     // Nothing of the backend matters but its secret, and nothing is sent.
     let alone = BackendConfig {
         url: "http://localhost/".to_owned(),
+        store: ObjectStore { path_style: true, ..config.store.clone() },
         token: HeaderToken::Bearer,
         ca_file: None,
         proxy: None,
         ..config.clone()
     };
-    match Client::new(&alone, folder, &Addresses::new()).map(|client| client.has_credential()) {
+    let Ok(name) = BackendName::new("alone") else { return Content::Closed };
+    match Backend::new(name, &alone, folder, &Addresses::new()).map(|backend| backend.has_credential()) {
         Ok(Ok(_)) => Content::Fit,
         Ok(Err(words)) => Content::Unfit(words),
-        Err(error) => Content::Unfit(error.to_string()),
+        Err(error) => Content::Unfit(error.error.to_string()),
     }
 }
 

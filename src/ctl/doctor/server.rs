@@ -67,6 +67,7 @@ async fn ask(config: BackendConfig, user: User) -> Asked {
     }
     let addresses = Addresses::new();
     let quick = BackendConfig {
+        url: config.target(),
         credential: None,
         connect_timeout: config.connect_timeout.min(PATIENCE),
         read_timeout: config.read_timeout.min(PATIENCE),
@@ -101,7 +102,7 @@ struct Server {
 impl Server {
     fn of(name: &BackendName, config: &BackendConfig) -> Self {
         let part = |url: &str| reqwest::Url::parse(url).ok();
-        let url = part(&config.url);
+        let url = part(&config.target());
         let proxy = config.proxy.as_deref().and_then(part);
         let host = |url: &reqwest::Url| url.host_str().map(str::to_owned);
         Self {

@@ -245,6 +245,8 @@ fn a_reload_looks_again_at_what_an_admin_may_have_mended() {
     for (answer, illness) in [
         (status(401), Reason::BackendAuth),
         (Answer::NoCredential { words: String::new() }, Reason::BackendAuth),
+        (Answer::Unauthorized { words: String::new() }, Reason::BackendAuth),
+        (Answer::Misplaced { words: String::new() }, Reason::BackendConfig),
         (Answer::Untrusted { words: String::new() }, Reason::BackendTls),
         (status(404), Reason::BackendConfig),
     ] {

@@ -113,6 +113,12 @@ fn statuses_that_speak_of_the_credential() {
         assert_outage(&status(code), Ill::Auth, &BOTH);
     }
     assert_outage(&Answer::NoCredential { words: "no file".to_owned() }, Ill::Auth, &BOTH);
+    assert_outage(&Answer::Unauthorized { words: "ExpiredToken".to_owned() }, Ill::Auth, &BOTH);
+}
+
+#[test]
+fn a_server_that_has_not_what_config_names_is_never_a_tasks_fault() {
+    assert_outage(&Answer::Misplaced { words: "NoSuchBucket".to_owned() }, Ill::Config, &BOTH);
 }
 
 #[test]

@@ -462,7 +462,8 @@ fn word_of(answer: &Answer, tasks: usize, proven: bool) -> Word {
         Answer::Results(items) => Word::Items(items.iter().map(|item| (item.id, item.outcome.clone())).collect()),
         Answer::Foreign { .. } | Answer::Unreachable { .. } => Word::Sick(Sick::Down, none),
         Answer::Untrusted { .. } => Word::Sick(Sick::Tls, none),
-        Answer::NoCredential { .. } => Word::Sick(Sick::Auth, none),
+        Answer::NoCredential { .. } | Answer::Unauthorized { .. } => Word::Sick(Sick::Auth, none),
+        Answer::Misplaced { .. } => Word::Sick(Sick::Config, none),
         Answer::Cut(_) => Word::Nothing,
         Answer::Advanced(_) => panic!("the twins carry no files"),
         Answer::Status { code, retry_after, .. } => {

@@ -8,8 +8,9 @@ use std::time::Duration;
 use crate::model::{
     Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
     Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kept, Kind, LaneId,
-    LaneSummary, Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas,
-    Settlement, StoreConfig, Strategy, StrategyName, TaskId, TaskResult, Upload, WallTime, Window, World,
+    LaneSummary, Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, ObjectStore, Overrides,
+    Owner, Quotas, Settlement, StoreConfig, Strategy, StrategyName, TaskId, TaskResult, Upload, WallTime, Window,
+    World,
 };
 use crate::schedule::{Effect, Input, Scheduler, Spending};
 
@@ -105,6 +106,7 @@ pub(super) fn backend_config(answer: AnswerMode) -> BackendConfig {
         request_timeout: 60 * SECOND,
         chunk: 1 << 22,
         measure_url: None,
+        store: ObjectStore::default(),
     }
 }
 

@@ -557,6 +557,8 @@ fn some_answer(rng: &mut fastrand::Rng, tasks: &[TaskId]) -> Answer {
         16 => foreign(),
         17 => unreachable(),
         18 => Answer::Untrusted { words: String::new() },
+        _ if rng.u32(0..8) == 0 => Answer::Unauthorized { words: String::new() },
+        _ if rng.u32(0..8) == 0 => Answer::Misplaced { words: String::new() },
         _ if rng.bool() => Answer::NoCredential { words: String::new() },
         _ => Answer::Cut(Cut::Link),
     }

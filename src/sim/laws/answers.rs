@@ -42,7 +42,9 @@ pub(super) fn subject(answer: &Answer) -> Subject {
         | Answer::Foreign { .. }
         | Answer::Unreachable { .. }
         | Answer::Untrusted { .. }
-        | Answer::NoCredential { .. } => Subject::Server,
+        | Answer::NoCredential { .. }
+        | Answer::Unauthorized { .. }
+        | Answer::Misplaced { .. } => Subject::Server,
         Answer::Cut(_) => Subject::Nothing,
         Answer::Advanced(end) => subject(end),
     }

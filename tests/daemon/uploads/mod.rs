@@ -6,4 +6,5 @@ pub(crate) mod files;
 mod kills;
 mod real_server;
 mod relay;
+mod s3;
 mod turns;

@@ -10,7 +10,7 @@ use crate::model::{Transfer, Upload};
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// What is told of an attempt.
-pub(super) struct Progress<'a> {
+pub(in crate::backend) struct Progress<'a> {
     report: &'a (dyn Fn(Transfer) + Send + Sync),
     began: Instant,
     transfer: Transfer,
@@ -23,13 +23,13 @@ pub(super) struct Progress<'a> {
 }
 
 impl<'a> Progress<'a> {
-    pub(super) fn new(report: &'a (dyn Fn(Transfer) + Send + Sync), total: u64, upload: Upload) -> Self {
+    pub(in crate::backend) fn new(report: &'a (dyn Fn(Transfer) + Send + Sync), total: u64, upload: Upload) -> Self {
         let transfer = Transfer { total, upload: Some(upload.strategy), ..Transfer::default() };
         Self { report, began: Instant::now(), transfer, first: None, told: None, news: true }
     }
 
     /// The server says that it has so much.
-    pub(super) fn confirmed(&mut self, offset: u64) {
+    pub(in crate::backend) fn confirmed(&mut self, offset: u64) {
         if self.first.is_some() {
             self.transfer.sent += offset.saturating_sub(self.transfer.done);
         } else {
@@ -40,18 +40,18 @@ impl<'a> Progress<'a> {
     }
 
     /// A chunk of so many bytes is on its way.
-    pub(super) fn begins(&mut self, chunk: u64) {
+    pub(in crate::backend) fn begins(&mut self, chunk: u64) {
         self.news |= self.transfer.chunk != chunk;
         self.transfer.chunk = chunk;
     }
 
     /// Whether the server has more than it had when the attempt began. One that loses uploads and takes them anew has not.
-    pub(super) fn is_advance(&self) -> bool {
+    pub(in crate::backend) fn is_advance(&self) -> bool {
         self.first.is_some_and(|first| self.transfer.done > first)
     }
 
     /// Tells what there is to tell when its time has come; if there is nothing, never resolves.
-    pub(super) async fn tell(&mut self) {
+    pub(in crate::backend) async fn tell(&mut self) {
         if !self.news {
             std::future::pending::<()>().await;
         }
@@ -62,7 +62,7 @@ impl<'a> Progress<'a> {
     }
 
     /// The last of it.
-    pub(super) fn end(&mut self) {
+    pub(in crate::backend) fn end(&mut self) {
         self.transfer.chunk = 0;
         self.say();
     }

@@ -7,20 +7,20 @@ use crate::model::{AtChunk, Cut};
 
 /// The loop's cues.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(in crate::backend) struct Link {
     cue: watch::Receiver<Cue>,
     /// How often the link had come back when that was last heeded.
     heeded: u64,
 }
 
 impl Link {
-    pub(super) fn new(mut cue: watch::Receiver<Cue>) -> Self {
+    pub(in crate::backend) fn new(mut cue: watch::Receiver<Cue>) -> Self {
         let heeded = cue.borrow_and_update().link_ups;
         Self { cue, heeded }
     }
 
     /// Resolves as soon as something new may begin; the error: nothing may any more.
-    pub(super) async fn clear(&mut self) -> Result<(), Cut> {
+    pub(in crate::backend) async fn clear(&mut self) -> Result<(), Cut> {
         match self.cue.wait_for(|cue| cue.at_chunk != AtChunk::Wait).await.map(|cue| cue.at_chunk) {
             Ok(AtChunk::End(cut)) => Err(cut),
             Ok(AtChunk::GoOn | AtChunk::Wait) => Ok(()),
@@ -30,7 +30,7 @@ impl Link {
     }
 
     /// Resolves when the link has come back since this was last heard: what is under way is likely lost.
-    pub(super) async fn returned(&mut self) {
+    pub(in crate::backend) async fn returned(&mut self) {
         let heeded = self.heeded;
         let ups = self.cue.wait_for(|cue| cue.link_ups > heeded).await.map(|cue| cue.link_ups);
         match ups {

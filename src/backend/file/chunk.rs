@@ -6,16 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use base64::Engine;
-use base64::prelude::BASE64_STANDARD;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use sha1::Sha1;
-use sha2::Sha256;
 use sha2::digest::Digest;
 use tokio::task::{JoinHandle, spawn_blocking};
-
-use super::offers::Checksum;
 
 /// Bytes read from the file at once.
 const BLOCK: u64 = 256 * 1024;
@@ -25,30 +19,25 @@ const PIECE: usize = 64 * 1024;
 
 /// A part of a file.
 #[derive(Debug, Clone)]
-pub(super) struct Chunk {
-    pub(super) file: Arc<File>,
-    pub(super) offset: u64,
-    pub(super) size: u64,
+pub(in crate::backend) struct Chunk {
+    pub(in crate::backend) file: Arc<File>,
+    pub(in crate::backend) offset: u64,
+    pub(in crate::backend) size: u64,
 }
 
 impl Chunk {
     /// Where it ends in the file.
-    pub(super) fn end(&self) -> u64 {
+    pub(in crate::backend) fn end(&self) -> u64 {
         self.offset + self.size
     }
 
-    /// The value of `Upload-Checksum` for it.
-    pub(super) async fn checksum(&self, with: Checksum) -> io::Result<String> {
+    /// The digest of its bytes, made on a thread for what blocks.
+    pub(in crate::backend) async fn digest<D: Digest>(&self) -> io::Result<Vec<u8>> {
         let chunk = self.clone();
-        let digest = move || match with {
-            Checksum::Sha256 => chunk.digest::<Sha256>(),
-            Checksum::Sha1 => chunk.digest::<Sha1>(),
-        };
-        let digest = spawn_blocking(digest).await.map_err(io::Error::other)??;
-        Ok(format!("{} {}", with.as_str(), BASE64_STANDARD.encode(digest)))
+        spawn_blocking(move || chunk.digested::<D>()).await.map_err(io::Error::other)?
     }
 
-    fn digest<D: Digest>(self) -> io::Result<Vec<u8>> {
+    fn digested<D: Digest>(self) -> io::Result<Vec<u8>> {
         let mut digest = D::new();
         let mut offset = self.offset;
         while offset < self.end() {
@@ -60,7 +49,7 @@ impl Chunk {
     }
 
     /// Its bytes.
-    pub(super) fn stream(self) -> Stream {
+    pub(in crate::backend) fn stream(self) -> Stream {
         Stream {
             left: self.size,
             block: Bytes::new(),
@@ -74,7 +63,7 @@ impl Chunk {
 
 /// The bytes of a chunk, one block read ahead.
 #[derive(Debug)]
-pub(super) struct Stream {
+pub(in crate::backend) struct Stream {
     file: Arc<File>,
     /// Bytes that were not handed on yet.
     left: u64,
