@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::jpeg::{Frame, Picture, Why, marker};
-use super::{Recipe, exif};
+use super::{Recipe, exif, pixels, shrink};
 
 /// Bytes that a picture may take to be encoded: 54 megapixels; coded progressively 27, or 18 of fine colours.
 pub(super) const MEMORY: usize = 160 << 20;
@@ -25,7 +25,7 @@ const JFIF: &[u8] = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: impl Write) -> Result<(), Why> {
     let picture = Picture::of(file)?;
     let Frame { width, height, sampling, .. } = picture.frame;
-    let size = ferryd_pixels::fit(width, height, recipe.max_edge.unwrap_or(0));
+    let size = shrink::fit(width, height, recipe.max_edge.unwrap_or(0));
     let shrinks = size != (width, height);
     if recipe.only_to_shrink && !shrinks {
         return Err("it is as small as is asked for".to_owned());
@@ -36,7 +36,7 @@ pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: imp
     let mut pixels = decode(file, &picture)?;
     let colours = if sampling.is_some() { 3 } else { 1 };
     if shrinks {
-        ferryd_pixels::shrink(&mut pixels, (width, height), size, colours);
+        shrink::shrink(&mut pixels, (width, height), size, colours);
     }
     let mut out = Out { into, left: file.len() * WORTH / 100, skip: 0 };
     let written = write_head(&mut out, file, &picture, shrinks.then_some(size))
@@ -67,7 +67,7 @@ fn decode(file: &mut Vec<u8>, picture: &Picture) -> Result<Vec<u8>, Why> {
         // whole these bytes are as good.
         file.extend([0; 16]);
     }
-    let decoded = ferryd_pixels::decode(file, picture.frame.sampling.is_none());
+    let decoded = pixels::decode(file, picture.frame.sampling.is_none());
     file.truncate(picture.end);
     file.extend(tail);
     let pixels = decoded.map_err(|error| format!("it is damaged: {error}"))?;
@@ -118,7 +118,7 @@ fn write_pixels<W: Write>(
 ) -> io::Result<()> {
     out.skip = ENCODERS_HEAD;
     let sampling = sampling.map(|sampling| if quality < FINE { (2, 2) } else { sampling });
-    ferryd_pixels::encode(pixels, size, sampling, quality, out)
+    pixels::encode(pixels, size, sampling, quality, out)
 }
 
 /// Writes on, but for the first bytes, and only so many.
@@ -160,7 +160,7 @@ mod tests {
             *value = (at / 97 % 150) as u8 + random.u8(0..100);
         }
         let mut file = Vec::new();
-        ferryd_pixels::encode(&pixels, (width, height), Some(sampling), 99, &mut file).unwrap();
+        pixels::encode(&pixels, (width, height), Some(sampling), 99, &mut file).unwrap();
         let mut said = Vec::new();
         write_segment(&mut said, marker::APP1, &[xmp_mark(), b"<x/>"].concat()).unwrap();
         write_segment(&mut said, marker::APP14, b"Adobe\0\x64\0\0\0\0\x01").unwrap();

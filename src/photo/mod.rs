@@ -7,10 +7,10 @@ mod apart;
 mod encode;
 mod exif;
 mod jpeg;
+mod pixels;
 mod place;
 mod serve;
-#[cfg(test)]
-mod shrunk;
+mod shrink;
 mod xmp;
 
 pub use apart::{Made, Studio};

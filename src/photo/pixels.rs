@@ -1,12 +1,9 @@
-//! The pixels of a JPEG: decoded, made smaller, encoded. A crate of its own since what is generic is built where it is
-//! used: here for speed, while the daemon is built for size. Nothing that it offers is generic, so all of it is built here.
+//! The pixels of a JPEG: decoded and encoded.
 //!
 //! zune-jpeg decodes and jpeg-encoder encodes: safe Rust but for what is written for single processors. libjpeg-turbo takes
 //! less time, and is C that would read what any app may hand over.
 //!
 //! Must not know files, and nothing of a JPEG but its pixels.
-
-mod shrink;
 
 use std::io::{self, Write};
 
@@ -16,13 +13,11 @@ use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
-pub use shrink::{fit, shrink};
-
 /// How often brightness stands for each colour, across and down; `None` for a grey picture.
-pub type Sampling = Option<(u8, u8)>;
+pub(super) type Sampling = Option<(u8, u8)>;
 
 /// Brightness and, if the picture is not `grey`, both colours of each pixel, row by row. The error is what the decoder says.
-pub fn decode(jpeg: &[u8], grey: bool) -> Result<Vec<u8>, String> {
+pub(super) fn decode(jpeg: &[u8], grey: bool) -> Result<Vec<u8>, String> {
     let options = DecoderOptions::default()
         .set_strict_mode(true)
         .set_max_width(usize::from(u16::MAX))
@@ -32,7 +27,7 @@ pub fn decode(jpeg: &[u8], grey: bool) -> Result<Vec<u8>, String> {
 }
 
 /// Encodes pixels as [`decode`] gives them, as a JPEG of this `quality` (1 to 100, as IJG's libjpeg counts).
-pub fn encode(
+pub(super) fn encode(
     pixels: &[u8],
     (width, height): (u16, u16),
     sampling: Sampling,
