@@ -207,10 +207,11 @@ impl Daemon {
         if member == "Subscribe" {
             self.subscriber = header.sender().map(|name| name.to_string());
         }
-        self.answer(message, &header, &member).await.expect("sent");
+        // Before it is answered: then the test looks.
         let arguments = message.body().deserialize::<zbus::Structure<'_>>().map(|body| format!("{body}"));
         let path = header.path().expect("a path").as_str().trim_start_matches(ROOT).to_owned();
         self.memory.lock().expect("no panic").events.push(format!("{path}{member}{}", arguments.unwrap_or_default()));
+        self.answer(message, &header, &member).await.expect("sent");
         true
     }
 
