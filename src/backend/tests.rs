@@ -13,8 +13,8 @@ use super::{Backend, Cue, Hands, Keep, Request};
 use crate::fuzz::fuzz;
 use crate::http::{Addresses, WORDS_LIMIT};
 use crate::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome,
-    ObjectStore, Original, Owner, Payload, Quality, StrategyName, TaskId, Upload, WallTime,
+    Answer, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, ItemOutcome, Owner, Payload, Quality,
+    StrategyName, TaskId, Upload, WallTime,
 };
 
 /// Where tests think that a server is.
@@ -29,20 +29,11 @@ const NEXT: &[u8] = b"\n----\n";
 pub(super) fn config(kind: BackendKind, url: &str) -> BackendConfig {
     let patience = Duration::from_secs(60);
     BackendConfig {
-        kind,
-        url: url.to_owned(),
-        credential: None,
-        token: HeaderToken::Bearer,
-        ca_file: None,
-        proxy: None,
-        answer: AnswerMode::Items,
-        gzip: true,
         connect_timeout: patience,
         read_timeout: patience,
         request_timeout: patience,
         chunk: SIZE as u64 / 2,
-        measure_url: None,
-        store: ObjectStore::default(),
+        ..BackendConfig::new(kind, url)
     }
 }
 
@@ -60,18 +51,7 @@ pub(super) fn tasks(count: u128) -> Vec<Claimed> {
 }
 
 fn file() -> Vec<Claimed> {
-    let info = FileInfo {
-        size: SIZE as u64,
-        sha256: [0xab; 32],
-        name: String::new(),
-        content_type: String::new(),
-        metadata: String::new(),
-        quality: Quality::Original,
-        original: Original::Never,
-        max_edge: None,
-        record: None,
-        variant: None,
-    };
+    let info = FileInfo { quality: Quality::Original, ..FileInfo::new(SIZE as u64, [0xab; 32]) };
     tasks(1).into_iter().map(|task| Claimed { payload: Payload::File(Box::new(info.clone())), ..task }).collect()
 }
 

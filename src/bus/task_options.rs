@@ -69,17 +69,16 @@ impl FileOptions {
         let originals = words(Original::ALL, |word| word.as_str());
         let max_edge = options.number("max_edge", u32::MAX.into())?.and_then(|edge| u32::try_from(edge).ok());
         let record = options.triple("record")?;
+        let unsaid = FileInfo::new(0, [0; 32]);
         let file = FileInfo {
-            size: 0,
-            sha256: [0; 32],
             name: options.text("name")?.unwrap_or_default(),
             content_type: content_type(&mut options)?,
             metadata: metadata(&mut options, limits)?,
-            quality: options.word("quality", &qualities, Quality::parse)?.unwrap_or(Quality::Auto),
-            original: options.word("original", &originals, Original::parse)?.unwrap_or(Original::Never),
+            quality: options.word("quality", &qualities, Quality::parse)?.unwrap_or(unsaid.quality),
+            original: options.word("original", &originals, Original::parse)?.unwrap_or(unsaid.original),
             max_edge: max_edge.filter(|edge| *edge > 0),
             record: record.map(|[collection, id, field]| RecordField { collection, id, field }),
-            variant: None,
+            ..unsaid
         };
         Ok(Self { task: TaskOptions::read(options, now)?, file })
     }

@@ -68,7 +68,8 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
     let keys = kind == Some(BackendKind::S3) && store.sign_url.is_none();
     let credential = credential(&section, if keys { "ferryd.s3" } else { "ferryd.token" });
     let token = section.text("token_header", names::header).flatten();
-    let answer = section.word("answer", &words(AnswerMode::ALL, AnswerMode::as_str)).unwrap_or(AnswerMode::Items);
+    let usual = BackendConfig::new(kind.unwrap_or(BackendKind::Http), String::new());
+    let answer = section.word("answer", &words(AnswerMode::ALL, AnswerMode::as_str)).unwrap_or(usual.answer);
     let ca_file = section.text("ca_file", names::file).flatten();
     let proxy = section.text("proxy", names::proxy_url).flatten();
     let gzip = section.boolean("gzip");
@@ -83,19 +84,19 @@ fn backend(section: Section<'_>) -> Option<BackendConfig> {
     }
     section.finish();
     Some(BackendConfig {
-        kind: kind.unwrap_or(BackendKind::Http),
+        kind: usual.kind,
         url: url?,
         credential,
-        token: token.map_or(HeaderToken::Bearer, HeaderToken::Header),
+        token: token.map_or(usual.token, HeaderToken::Header),
         ca_file,
         proxy,
         answer,
         // An endpoint that knows nothing of Ferry need not know gzipped requests either.
         gzip: gzip.unwrap_or(answer == AnswerMode::Items),
-        connect_timeout: connect_timeout.unwrap_or(10 * SECOND),
-        read_timeout: read_timeout.unwrap_or(30 * SECOND),
-        request_timeout: request_timeout.unwrap_or(2 * MINUTE),
-        chunk: chunk.unwrap_or(8 * MIB),
+        connect_timeout: connect_timeout.unwrap_or(usual.connect_timeout),
+        read_timeout: read_timeout.unwrap_or(usual.read_timeout),
+        request_timeout: request_timeout.unwrap_or(usual.request_timeout),
+        chunk: chunk.unwrap_or(usual.chunk),
         measure_url,
         store,
     })

@@ -229,18 +229,7 @@ mod tests {
 
     #[test]
     fn a_smaller_picture_is_made_of_a_good_one_only_where_the_server_wants_that() {
-        let file = |quality, max_edge| FileInfo {
-            size: 1,
-            sha256: [0; 32],
-            name: String::new(),
-            content_type: String::new(),
-            metadata: String::new(),
-            quality,
-            original: Original::Never,
-            max_edge,
-            record: None,
-            variant: None,
-        };
+        let file = |quality, max_edge| FileInfo { quality, max_edge, ..FileInfo::new(1, [0; 32]) };
         let of = |quality, max_edge, rendition, begun| recipe(&file(quality, max_edge), rendition, begun, false);
         let (auto, original) = (Quality::Auto, Quality::Original);
         assert!(of(auto, None, original, None).is_nothing());

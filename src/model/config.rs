@@ -120,6 +120,26 @@ pub struct BackendConfig {
 }
 
 impl BackendConfig {
+    /// With all else as it is where config says nothing, and without a secret.
+    pub fn new(kind: BackendKind, url: impl Into<String>) -> Self {
+        Self {
+            kind,
+            url: url.into(),
+            credential: None,
+            token: HeaderToken::Bearer,
+            ca_file: None,
+            proxy: None,
+            answer: AnswerMode::Items,
+            gzip: true,
+            connect_timeout: Duration::from_secs(10),
+            read_timeout: Duration::from_secs(30),
+            request_timeout: Duration::from_secs(120),
+            chunk: 8 << 20,
+            measure_url: None,
+            store: ObjectStore::default(),
+        }
+    }
+
     /// Whether the server shows a certificate.
     pub fn is_certified(&self) -> bool {
         self.url.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("https:"))

@@ -81,6 +81,24 @@ pub struct FileInfo {
     pub variant: Option<Variant>,
 }
 
+impl FileInfo {
+    /// A file of which its app says nothing.
+    pub fn new(size: u64, sha256: [u8; 32]) -> Self {
+        Self {
+            size,
+            sha256,
+            name: String::new(),
+            content_type: String::new(),
+            metadata: String::new(),
+            quality: Quality::Auto,
+            original: Original::Never,
+            max_edge: None,
+            record: None,
+            variant: None,
+        }
+    }
+}
+
 /// What a task carries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Payload {

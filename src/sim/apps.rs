@@ -5,8 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use crate::model::{
-    BatteryFloor, FileInfo, Kind, Moment, NetworkNeed, NewTask, OnExisting, Original, Overrides, Owner, Payload,
-    Quality, Strategy, StrategyName, TaskId, WallTime,
+    BatteryFloor, FileInfo, Kind, Moment, NetworkNeed, NewTask, OnExisting, Overrides, Owner, Payload, Quality,
+    Strategy, StrategyName, TaskId, WallTime,
 };
 
 const DAY: f64 = 86_400.0;
@@ -173,16 +173,8 @@ fn payload(kind: Kind, random: &mut Rng) -> Payload {
     match kind {
         Kind::Json => Payload::Json(" ".repeat(random.usize(100..800))),
         Kind::File => Payload::File(Box::new(FileInfo {
-            size: random.u64(1_000_000..6_000_000),
-            sha256: [0; 32],
-            name: String::new(),
-            content_type: String::new(),
-            metadata: String::new(),
             quality: Quality::Original,
-            original: Original::Never,
-            max_edge: None,
-            record: None,
-            variant: None,
+            ..FileInfo::new(random.u64(1_000_000..6_000_000), [0; 32])
         })),
     }
 }

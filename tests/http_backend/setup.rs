@@ -8,10 +8,7 @@ use std::time::Duration;
 use ferryd::backend::{Backend, Cue, Hands, Keep, Request};
 use ferryd::demo::{Behaviour, Server};
 use ferryd::http::Addresses;
-use ferryd::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, HeaderToken, ObjectStore, Owner,
-    StrategyName, TaskId, WallTime,
-};
+use ferryd::model::{Answer, BackendConfig, BackendKind, BackendName, Claimed, Owner, StrategyName, TaskId, WallTime};
 use tokio::sync::watch;
 
 /// Long enough for a busy machine, short enough for a test that hangs.
@@ -27,20 +24,11 @@ pub(crate) fn serve(behaviour: Behaviour) -> Server {
 
 pub(crate) fn config(url: &str) -> BackendConfig {
     BackendConfig {
-        kind: BackendKind::Http,
-        url: url.to_owned(),
-        credential: None,
-        token: HeaderToken::Bearer,
-        ca_file: None,
-        proxy: None,
-        answer: AnswerMode::Items,
-        gzip: true,
         connect_timeout: PATIENCE,
         read_timeout: PATIENCE,
         request_timeout: PATIENCE,
         chunk: 1 << 22,
-        measure_url: None,
-        store: ObjectStore::default(),
+        ..BackendConfig::new(BackendKind::Http, url)
     }
 }
 

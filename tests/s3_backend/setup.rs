@@ -7,8 +7,8 @@ use std::time::Duration;
 use ferryd::backend::{Backend, Cue, Hands, Keep, Request};
 use ferryd::http::Addresses;
 use ferryd::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, Credential, FileInfo, HeaderToken,
-    ItemOutcome, ObjectStore, Original, Owner, Payload, Quality, StrategyName, TaskId, TaskResult, Transfer, WallTime,
+    Answer, BackendConfig, BackendKind, BackendName, Claimed, Credential, FileInfo, ItemOutcome, ObjectStore, Owner,
+    Payload, Quality, StrategyName, TaskId, TaskResult, Transfer, WallTime,
 };
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -41,20 +41,13 @@ pub(crate) fn config(url: &str, keys: &TempDir) -> BackendConfig {
     let file = keys.path().join("keys");
     std::fs::write(&file, format!("[default]\naws_access_key_id = {ID}\naws_secret_access_key = {SECRET}\n")).unwrap();
     BackendConfig {
-        kind: BackendKind::S3,
-        url: url.to_owned(),
         credential: Some(Credential::File(file)),
-        token: HeaderToken::Bearer,
-        ca_file: None,
-        proxy: None,
-        answer: AnswerMode::Items,
-        gzip: true,
         connect_timeout: PATIENCE,
         read_timeout: PATIENCE,
         request_timeout: PATIENCE,
         chunk: 1 << 20,
-        measure_url: None,
         store: ObjectStore { bucket: BUCKET.to_owned(), part_size: PART, ..ObjectStore::default() },
+        ..BackendConfig::new(BackendKind::S3, url)
     }
 }
 
@@ -79,16 +72,11 @@ impl Upload {
         let mut config = config(url, &spool);
         change(&mut config);
         let info = FileInfo {
-            size: size as u64,
-            sha256: Sha256::digest(&bytes).into(),
             name: "größe 1.jpg".to_owned(),
             content_type: "image/jpeg".to_owned(),
             metadata: r#"{"album":7}"#.to_owned(),
             quality: Quality::Original,
-            original: Original::Never,
-            max_edge: None,
-            record: None,
-            variant: None,
+            ..FileInfo::new(size as u64, Sha256::digest(&bytes).into())
         };
         let task = Claimed {
             id: TaskId::mint(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use ferryd::backend::{Backend, Cue, Hands, Keep, Request};
 use ferryd::http::Addresses;
 use ferryd::model::{
-    Answer, AnswerMode, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, HeaderToken, ItemOutcome,
-    ObjectStore, Original, Owner, Payload, Quality, StrategyName, TaskId, TaskResult, Transfer, WallTime,
+    Answer, BackendConfig, BackendKind, BackendName, Claimed, FileInfo, ItemOutcome, Owner, Payload, Quality,
+    StrategyName, TaskId, TaskResult, Transfer, WallTime,
 };
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -32,20 +32,11 @@ pub(crate) struct Upload {
 
 pub(crate) fn config(url: &str) -> BackendConfig {
     BackendConfig {
-        kind: BackendKind::Tus,
-        url: url.to_owned(),
-        credential: None,
-        token: HeaderToken::Bearer,
-        ca_file: None,
-        proxy: None,
-        answer: AnswerMode::Items,
-        gzip: true,
         connect_timeout: PATIENCE,
         read_timeout: PATIENCE,
         request_timeout: PATIENCE,
         chunk: CHUNK,
-        measure_url: None,
-        store: ObjectStore::default(),
+        ..BackendConfig::new(BackendKind::Tus, url)
     }
 }
 
@@ -62,16 +53,11 @@ impl Upload {
     pub(crate) fn new(config: &BackendConfig, size: usize) -> Self {
         let (spool, bytes) = (TempDir::new().unwrap(), bytes(size));
         let info = FileInfo {
-            size: size as u64,
-            sha256: [0xab; 32],
             name: "größe 1.jpg".to_owned(),
             content_type: "image/jpeg".to_owned(),
             metadata: r#"{"album":7}"#.to_owned(),
             quality: Quality::Original,
-            original: Original::Never,
-            max_edge: None,
-            record: None,
-            variant: None,
+            ..FileInfo::new(size as u64, [0xab; 32])
         };
         let task = Claimed {
             id: TaskId::mint(),

@@ -14,16 +14,28 @@ pub(super) use guide::Guide;
 pub(super) use link::Link;
 pub(super) use progress::Progress;
 
-use crate::model::{Claimed, ItemOutcome, ItemResult};
+use super::Request;
+use crate::model::{Answer, Claimed, FileInfo, ItemOutcome, ItemResult, Payload};
+
+/// The one file that is to be sent; the error is the answer where there is none.
+pub(super) async fn of<'a>(request: Request<'a>) -> Result<(&'a Claimed, &'a FileInfo, File), Answer> {
+    let [task @ Claimed { payload: Payload::File(info), .. }] = request.tasks else {
+        return Err(Answer::Results(request.tasks.iter().map(no_file).collect()));
+    };
+    match open(request.spool.join(task.id.to_string()), info.size).await {
+        Ok(file) => Ok((task, info, file)),
+        Err(outcome) => Err(Answer::Results(vec![ItemResult { id: task.id, outcome }])),
+    }
+}
 
 /// What a backend that takes files says of a task that has none.
-pub(super) fn no_file(task: &Claimed) -> ItemResult {
+fn no_file(task: &Claimed) -> ItemResult {
     let reason = "a backend for files takes files, one in an attempt".to_owned();
     ItemResult { id: task.id, outcome: ItemOutcome::Rejected { reason } }
 }
 
 /// The file in the spool, if it is the one that was handed over.
-pub(super) async fn open(path: PathBuf, size: u64) -> Result<File, ItemOutcome> {
+async fn open(path: PathBuf, size: u64) -> Result<File, ItemOutcome> {
     let look = move || -> io::Result<(File, std::fs::Metadata)> {
         let file = File::open(path)?;
         let metadata = file.metadata()?;

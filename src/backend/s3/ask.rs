@@ -164,20 +164,16 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::model::{Original, Quality, TaskId, Variant};
+    use crate::model::{Quality, TaskId, Variant};
 
     pub(in crate::backend::s3) fn info() -> FileInfo {
         FileInfo {
-            size: 5,
-            sha256: [0xab; 32],
             name: "größe 1.jpg".to_owned(),
             content_type: "image/jpeg".to_owned(),
             metadata: r#"{"a":7}"#.to_owned(),
             quality: Quality::Original,
-            original: Original::Never,
-            max_edge: None,
-            record: None,
             variant: Some(Variant { photo: TaskId::mint(), quality: Quality::Balanced }),
+            ..FileInfo::new(5, [0xab; 32])
         }
     }
 

@@ -21,7 +21,7 @@ use self::sign::Signer;
 use self::store::Store;
 use super::{Hands, Request, file};
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig, Claimed, ItemResult, ObjectStore, Payload};
+use crate::model::{Answer, BackendConfig, ObjectStore};
 
 /// An S3-compatible store, <https://docs.aws.amazon.com/AmazonS3/latest/API/>.
 #[derive(Debug)]
@@ -63,14 +63,10 @@ impl S3Backend {
     }
 
     pub(super) async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
-        let [task @ Claimed { payload: Payload::File(info), .. }] = request.tasks else {
-            return Answer::Results(request.tasks.iter().map(file::no_file).collect());
-        };
-        let file = match file::open(request.spool.join(task.id.to_string()), info.size).await {
-            Ok(file) => file,
-            Err(outcome) => return Answer::Results(vec![ItemResult { id: task.id, outcome }]),
-        };
-        Session::new(self, request, task, info, file, hands).run().await
+        match file::of(request).await {
+            Ok(found) => Session::new(self, request, found, hands).run().await,
+            Err(answer) => answer,
+        }
     }
 
     pub(super) async fn abandon(&self, note: &str) -> Answer {

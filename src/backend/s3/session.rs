@@ -69,9 +69,7 @@ impl<'a> Session<'a> {
     pub(super) fn new(
         s3: &'a S3Backend,
         request: Request<'a>,
-        task: &'a Claimed,
-        info: &'a FileInfo,
-        file: File,
+        (task, info, file): (&'a Claimed, &'a FileInfo, File),
         hands: Hands<'a>,
     ) -> Self {
         let Hands { keep, report, cue, meter } = hands;

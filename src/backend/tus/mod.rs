@@ -15,7 +15,7 @@ use super::file;
 use super::measure::{self, BYTES};
 use super::{Hands, Request};
 use crate::http::{Addresses, Client, ClientError};
-use crate::model::{Answer, BackendConfig, Claimed, ItemResult, Payload};
+use crate::model::{Answer, BackendConfig};
 
 /// A tus 1.0 server, <https://tus.io/protocols/resumable-upload>.
 #[derive(Debug)]
@@ -42,14 +42,10 @@ impl TusBackend {
     }
 
     pub(super) async fn attempt(&self, request: Request<'_>, hands: Hands<'_>) -> Answer {
-        let [task @ Claimed { payload: Payload::File(info), .. }] = request.tasks else {
-            return Answer::Results(request.tasks.iter().map(file::no_file).collect());
-        };
-        let file = match file::open(request.spool.join(task.id.to_string()), info.size).await {
-            Ok(file) => file,
-            Err(outcome) => return Answer::Results(vec![ItemResult { id: task.id, outcome }]),
-        };
-        Session::new(self, request, task, info, file, hands).run().await
+        match file::of(request).await {
+            Ok(found) => Session::new(self, request, found, hands).run().await,
+            Err(answer) => answer,
+        }
     }
 
     pub(super) async fn abandon(&self, note: &str) -> Answer {

@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use crate::model::{
     Access, Answer, AnswerMode, AtChunk, AttemptId, BackendConfig, BackendKind, BackendName, BatteryFloor, Claimed,
-    Conditions, Config, Connectivity, Device, HeaderToken, HoldId, ItemOutcome, ItemResult, Kept, Kind, LaneId,
-    LaneSummary, Limits, LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, ObjectStore, Overrides,
-    Owner, Quotas, Settlement, StoreConfig, Strategy, StrategyName, TaskId, TaskResult, Upload, WallTime, Window,
-    World,
+    Conditions, Config, Connectivity, Device, HoldId, ItemOutcome, ItemResult, Kept, Kind, LaneId, LaneSummary, Limits,
+    LinkType, Metered, Moment, Network, NetworkConfig, NetworkNeed, Now, Overrides, Owner, Quotas, Settlement,
+    StoreConfig, Strategy, StrategyName, TaskId, TaskResult, Upload, WallTime, Window, World,
 };
 use crate::schedule::{Effect, Input, Scheduler, Spending};
 
@@ -92,22 +91,8 @@ pub(super) fn config() -> Config {
 }
 
 pub(super) fn backend_config(answer: AnswerMode) -> BackendConfig {
-    BackendConfig {
-        kind: BackendKind::Http,
-        url: "https://sync.example/v1/items?token=secret".to_owned(),
-        credential: None,
-        token: HeaderToken::Bearer,
-        ca_file: None,
-        proxy: None,
-        answer,
-        gzip: true,
-        connect_timeout: 10 * SECOND,
-        read_timeout: 30 * SECOND,
-        request_timeout: 60 * SECOND,
-        chunk: 1 << 22,
-        measure_url: None,
-        store: ObjectStore::default(),
-    }
+    let url = "https://sync.example/v1/items?token=secret";
+    BackendConfig { answer, request_timeout: 60 * SECOND, chunk: 1 << 22, ..BackendConfig::new(BackendKind::Http, url) }
 }
 
 pub(super) fn wifi() -> Network {

@@ -13,8 +13,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::model::{
-    Enqueued, FileInfo, LaneId, NewTask, OnExisting, Original, Overrides, Payload, Quality, Quotas, Settlement, State,
-    StrategyName, TaskResult, WallTime,
+    Enqueued, FileInfo, LaneId, NewTask, OnExisting, Overrides, Payload, Quotas, Settlement, State, StrategyName,
+    TaskResult, WallTime,
 };
 use crate::store::{Holder, Options, Quota, Scope, Store};
 
@@ -85,18 +85,7 @@ fn wait<F: Future>(future: F) -> F::Output {
 }
 
 fn task() -> NewTask {
-    let file = FileInfo {
-        size: 0,
-        sha256: [0; 32],
-        name: "lake.jpg".into(),
-        content_type: String::new(),
-        metadata: String::new(),
-        quality: Quality::Auto,
-        original: Original::Never,
-        max_edge: None,
-        record: None,
-        variant: None,
-    };
+    let file = FileInfo { name: "lake.jpg".into(), ..FileInfo::new(0, [0; 32]) };
     NewTask {
         id: TaskId::mint(),
         owner: Owner(1000),

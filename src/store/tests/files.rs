@@ -7,16 +7,10 @@ const URL: &str = "https://files.example.org/up/1";
 
 fn photo(size: u64) -> NewTask {
     let file = FileInfo {
-        size,
-        sha256: [7; 32],
         name: "a.jpg".to_owned(),
         content_type: "image/jpeg".to_owned(),
         metadata: r#"{"album":"x"}"#.to_owned(),
-        quality: Quality::Auto,
-        original: Original::Never,
-        max_edge: None,
-        record: None,
-        variant: None,
+        ..FileInfo::new(size, [7; 32])
     };
     NewTask { payload: Payload::File(Box::new(file)), ..task() }
 }
