@@ -16,7 +16,7 @@ use super::seen::{Seen, Witness};
 use crate::model::{Claimed, Config, Failure, ItemOutcome, Kind, Now, Reason, Settlement, State, StrategyName, TaskId};
 use crate::schedule::memory::Memory;
 use crate::schedule::{Spending, Wake};
-use ledger::{Known, Ledger, Stands};
+use ledger::{Decided, Known, Ledger, Stands};
 
 /// A law and how it is judged.
 struct Law {
@@ -268,14 +268,13 @@ fn nobody_starves(ledger: &Ledger, seen: &Seen<'_>, now: Now) -> Result<(), Stri
     if waited_long(ledger, strategy, tasks, now) {
         return Ok(());
     }
-    let Some((running, files)) = ledger.decided.get(attempt).copied() else { return Ok(()) };
+    let Some(Decided { running, files, waits }) = ledger.decided.get(attempt) else { return Ok(()) };
     let most = ledger.config.limits.max_concurrent;
-    for (group, since) in &ledger.crowded_since {
+    for (group, waited) in waits {
         let Some(policy) = ledger.strategy(group) else { continue };
-        let fits = running < most && (policy.kind == Kind::Json || files + 1 < most);
+        let fits = *running < most && (policy.kind == Kind::Json || files + 1 < most);
         let asks_for_charge = policy.conditions.with(&group.1).min_battery.percent() > 0;
-        let waited = ledger.waits_for_a_slot(group, *since, now);
-        let starves = policy.max_wait.is_some_and(|most| waited > most + UNHEARD);
+        let starves = policy.max_wait.is_some_and(|most| *waited > most + UNHEARD);
         let own = tasks.iter().filter_map(|task| ledger.tasks.get(&task.id)).any(|known| known.group() == *group);
         let sought = ledger.hunted.contains(group) || ledger.resting.contains(group);
         if starves && fits && !own && !asks_for_charge && !sought && ledger.is_free(group, now) {

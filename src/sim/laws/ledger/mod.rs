@@ -23,6 +23,17 @@ use trips::Trip;
 /// A strategy and the conditions that a task overrides.
 pub(super) type Group = (StrategyName, Overrides);
 
+/// How things stood when it was decided to make an attempt: the rows come later, and others have become ready by then.
+#[derive(Debug)]
+pub(super) struct Decided {
+    /// Slots that were taken.
+    pub(super) running: usize,
+    /// Those taken by files.
+    pub(super) files: usize,
+    /// How long each group had lacked nothing but a slot.
+    pub(super) waits: BTreeMap<Group, Duration>,
+}
+
 /// All that is known of a device.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -32,8 +43,8 @@ pub(super) struct Ledger {
     /// Tasks that wait or run, in the order of enqueue.
     pub(super) alive: BTreeMap<usize, TaskId>,
     pub(super) trips: BTreeMap<AttemptId, Trip>,
-    /// Slots that were taken, and those taken by files, when it was decided to make an attempt.
-    pub(super) decided: BTreeMap<AttemptId, (usize, usize)>,
+    /// How things stood when it was decided to make an attempt.
+    pub(super) decided: BTreeMap<AttemptId, Decided>,
     pub(super) paused: BTreeMap<Option<StrategyName>, Pause>,
     pub(super) holds: BTreeMap<HoldId, Moment>,
     /// Metered bytes of strategies with a budget.
@@ -109,7 +120,7 @@ impl Ledger {
             Seen::Retried(id) => self.retried(*id, now),
             Seen::World(world) => self.world_is((*world).clone(), now),
             Seen::Control(control) => self.controlled(control),
-            Seen::Claims(attempt) => drop(self.decided.insert(*attempt, self.running())),
+            Seen::Claims(attempt) => drop(self.decided.insert(*attempt, self.decided_now(now))),
             Seen::HandedOver { attempt, tasks } => {
                 tasks.iter().for_each(|task| self.on(task.id, |known| known.stands = Stands::HandedTo(*attempt)));
             }
@@ -188,8 +199,14 @@ impl Ledger {
         }
     }
 
+    fn decided_now(&self, now: Now) -> Decided {
+        let (running, files) = self.running();
+        let waits = |(group, since): (&Group, &Moment)| (group.clone(), self.waits_for_a_slot(group, *since, now));
+        Decided { running, files, waits: self.crowded_since.iter().map(waits).collect() }
+    }
+
     /// How long the oldest ready task of a group has lacked nothing but a slot.
-    pub(super) fn waits_for_a_slot(&self, group: &Group, since: Moment, now: Now) -> Duration {
+    fn waits_for_a_slot(&self, group: &Group, since: Moment, now: Now) -> Duration {
         let due = self.ready(now).filter(|known| known.group() == *group).map(|known| known.due).min();
         due.map_or(Duration::ZERO, |due| now.wall.saturating_since(due)).min(now.moment.saturating_since(since))
     }
