@@ -270,11 +270,13 @@ fn nobody_starves(ledger: &Ledger, seen: &Seen<'_>, now: Now) -> Result<(), Stri
     }
     let Some(Decided { running, files, waits }) = ledger.decided.get(attempt) else { return Ok(()) };
     let most = ledger.config.limits.max_concurrent;
-    for (group, waited) in waits {
+    for (group, since) in &ledger.crowded_since {
+        let Some(waited) = waits.get(group) else { continue };
         let Some(policy) = ledger.strategy(group) else { continue };
         let fits = *running < most && (policy.kind == Kind::Json || files + 1 < most);
         let asks_for_charge = policy.conditions.with(&group.1).min_battery.percent() > 0;
-        let starves = policy.max_wait.is_some_and(|most| *waited > most + UNHEARD);
+        let waited = ledger.waits_for_a_slot(group, *since, now).min(*waited);
+        let starves = policy.max_wait.is_some_and(|most| waited > most + UNHEARD);
         let own = tasks.iter().filter_map(|task| ledger.tasks.get(&task.id)).any(|known| known.group() == *group);
         let sought = ledger.hunted.contains(group) || ledger.resting.contains(group);
         if starves && fits && !own && !asks_for_charge && !sought && ledger.is_free(group, now) {

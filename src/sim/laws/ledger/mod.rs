@@ -30,7 +30,7 @@ pub(super) struct Decided {
     pub(super) running: usize,
     /// Those taken by files.
     pub(super) files: usize,
-    /// How long each group had lacked nothing but a slot.
+    /// How long each group that lacked nothing but a slot had done so.
     pub(super) waits: BTreeMap<Group, Duration>,
 }
 
@@ -201,12 +201,13 @@ impl Ledger {
 
     fn decided_now(&self, now: Now) -> Decided {
         let (running, files) = self.running();
-        let waits = |(group, since): (&Group, &Moment)| (group.clone(), self.waits_for_a_slot(group, *since, now));
-        Decided { running, files, waits: self.crowded_since.iter().map(waits).collect() }
+        let free = self.crowded_since.iter().filter(|(group, _)| self.is_free(group, now));
+        let waits = free.map(|(group, since)| (group.clone(), self.waits_for_a_slot(group, *since, now)));
+        Decided { running, files, waits: waits.collect() }
     }
 
     /// How long the oldest ready task of a group has lacked nothing but a slot.
-    fn waits_for_a_slot(&self, group: &Group, since: Moment, now: Now) -> Duration {
+    pub(super) fn waits_for_a_slot(&self, group: &Group, since: Moment, now: Now) -> Duration {
         let due = self.ready(now).filter(|known| known.group() == *group).map(|known| known.due).min();
         due.map_or(Duration::ZERO, |due| now.wall.saturating_since(due)).min(now.moment.saturating_since(since))
     }
