@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 use super::agenda::Agenda;
 use super::books::Books;
 use super::cursor::CursorKey;
-use super::error::{OpenError, StoreError, is_damaged, is_full, is_unsynced};
+use super::error::{OpenError, StoreError, is_damaged, is_full};
 use super::ops::recover::{Recover, Recovered};
 use super::peek::peek;
 use super::places::{Places, Suspicion};
@@ -116,10 +116,6 @@ impl Ready {
         let file = self.places.database();
         let suspicion = self.places.suspicion();
         salvage::finish(&file, self.now)?;
-        if suspicion.is_raised() {
-            let wal = self.places.wal();
-            write_anew(&wal).map_err(|source| OpenError::Io { doing: "writing anew", path: wal, source })?;
-        }
         let (conn, salvage) = match self.connect(&suspicion) {
             Ok(conn) => (conn, None),
             Err(error) => {
@@ -141,9 +137,7 @@ impl Ready {
     /// Even a start takes some space: on a full disk it is the reserve's.
     fn connect(&mut self, suspicion: &Suspicion) -> Result<Connection, OpenError> {
         match self.try_connect(suspicion) {
-            Err(OpenError::Sqlite { source, .. }) if is_full(&source) && self.reserve.release() => {
-                self.try_connect(suspicion)
-            }
+            Err(error) if lacks_space(&error) && self.reserve.release() => self.try_connect(suspicion),
             other => other,
         }
     }
@@ -151,15 +145,14 @@ impl Ready {
     fn try_connect(&mut self, suspicion: &Suspicion) -> Result<Connection, OpenError> {
         let file = self.places.database();
         peek(&file)?;
+        let wal = self.places.wal();
+        write_anew(&wal).map_err(|source| OpenError::Io { doing: "writing anew", path: wal, source })?;
         make(&file)?;
         let conn = connect(&file, &mut self.random).and_then(|conn| {
             check(&conn, suspicion.is_raised())?;
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
             Ok(conn)
         });
-        if conn.as_ref().is_err_and(is_unsynced) {
-            suspicion.raise();
-        }
         conn.map_err(|source| OpenError::Sqlite { doing: "opening the queue database", path: file, source })
     }
 
@@ -186,8 +179,9 @@ impl Ready {
     }
 }
 
-/// Brings a file to the disk whose last sync failed: what the kernel took for written then it writes now. A power cut
-/// meanwhile leaves each piece as it is or as it was.
+/// Brings what is left of the last run to the disk. A sync that failed then may have been seen by nobody but who was killed
+/// in it, and the kernel takes for written what it could not write: now it writes it. A power cut meanwhile leaves each
+/// piece as it is or as it was.
 fn write_anew(file: &Path) -> io::Result<()> {
     let file = match OpenOptions::new().read(true).write(true).open(file) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -201,6 +195,17 @@ fn write_anew(file: &Path) -> io::Result<()> {
                 file.write_all_at(&piece[..count], at)?;
                 at += count as u64;
             }
+        }
+    }
+}
+
+/// Whether the disk is full.
+fn lacks_space(error: &OpenError) -> bool {
+    match error {
+        OpenError::Sqlite { source, .. } => is_full(source),
+        OpenError::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+        OpenError::Locked { .. } | OpenError::Newer { .. } | OpenError::Foreign { .. } | OpenError::Recover { .. } => {
+            false
         }
     }
 }

@@ -40,14 +40,14 @@ impl Places {
         self.dir.join("copies")
     }
 
-    /// There while the database is thought to be damaged, or its WAL not to be on the disk.
+    /// There while the database is thought to be damaged.
     pub(super) fn suspicion(&self) -> Suspicion {
         Suspicion(self.dir.join("ferry.db.suspect"))
     }
 }
 
-/// Remembers across a restart that SQLite found damage or could not sync, so that the next open writes the WAL anew and
-/// checks the whole database. It is not synced: a power cut that takes it also takes what only looked as if it were on disk.
+/// Remembers across a restart that SQLite found damage, so that the next open checks the whole database. It is not synced:
+/// damage that outlives a power cut is met again.
 #[derive(Debug, Clone)]
 pub(super) struct Suspicion(PathBuf);
 

@@ -37,7 +37,7 @@ pub(super) struct Writer {
     pub(super) reserve: Reserve,
     /// How the last transaction was committed.
     pub(super) sync: Sync,
-    /// Raised when only the next open can mend the database.
+    /// Raised when the next open is to look for damage.
     pub(super) suspicion: Suspicion,
     pub(super) health: Health,
 }
@@ -170,7 +170,6 @@ impl Writer {
         self.transaction(group, closed).inspect_err(|error| {
             if is_unsynced(error) {
                 tracing::error!("what was written may not be on the disk, nothing more is: {error}");
-                self.suspicion.raise();
                 self.health = Health::Unsynced;
             }
             if !self.conn.is_autocommit()

@@ -2,7 +2,11 @@
 //! the fault is gone, and a power cut afterwards takes nothing that it acknowledged.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use std::{fs, thread};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use super::disk::Cut;
 use super::is_soak;
@@ -69,6 +73,10 @@ fn play(fault: &str) -> (Recording, Came) {
     let mut recording = Recording::new(fault);
     let mut came = Came::default();
     let starts = recording.starts_with(&[fault.to_owned()]);
+    let killer = (starts && fault.contains("delay")).then(|| {
+        let process = recording.device.pid();
+        thread::spawn(move || kill_in_sync(process))
+    });
     if starts {
         for number in 0..12 {
             if !came.enqueue(&mut recording, format!("{{\"n\":{number}}}")) {
@@ -79,6 +87,9 @@ fn play(fault: &str) -> (Recording, Came) {
                 came.acknowledged.extend(put.ok());
             }
         }
+    }
+    if let Some(killer) = killer {
+        killer.join().expect("it is killed");
     }
     // Whatever it does about it, it either goes on or ends for systemd to start it again.
     if !starts {
@@ -171,4 +182,34 @@ fn a_sync_that_failed_is_not_made_good_by_one_that_succeeds() {
         let (recording, came) = play(&fault);
         judge(&fault, recording, &came);
     }
+}
+
+/// Who is killed in a sync cannot say that it failed.
+#[test]
+fn a_sync_that_failed_unseen_is_not_made_good_by_one_that_succeeds() {
+    // The thread that starts the daemon makes fewer.
+    for number in if is_soak() { 12..=60 } else { 12..=15 } {
+        let fault = format!("fdatasync:delay_enter=1000000:when={number}");
+        let (recording, came) = play(&fault);
+        judge(&fault, recording, &came);
+    }
+}
+
+/// The number of `fdatasync` where this runs.
+const FDATASYNC: &str = if cfg!(target_arch = "x86_64") { "75 " } else { "83 " };
+
+/// Kills a process as soon as one of its threads stands still in a sync. Nothing tells of that: it is looked for.
+fn kill_in_sync(process: u32) {
+    let tasks = PathBuf::from(format!("/proc/{process}/task"));
+    let begun = Instant::now();
+    let mut looks = 0;
+    while looks < 5 && begun.elapsed() < HANG {
+        let Ok(all) = fs::read_dir(&tasks) else { return };
+        let mut calls = all.filter_map(|task| fs::read_to_string(task.ok()?.path().join("syscall")).ok());
+        looks = if calls.any(|call| call.starts_with(FDATASYNC)) { looks + 1 } else { 0 };
+        thread::sleep(Duration::from_millis(1));
+    }
+    let process = Pid::from_raw(process.cast_signed()).expect("a process");
+    // It may have ended.
+    let _ = kill_process(process, Signal::KILL);
 }

@@ -91,6 +91,9 @@ impl Trace {
                 steps.extend(call.end(below));
             }
         }
+        // Who is killed in a sync may take with it that it failed.
+        let killed = unfinished.into_iter().filter_map(|(thread, begun)| Call::of(thread, begun));
+        steps.extend(killed.filter_map(|call| call.cut_short()));
         steps
     }
 }
@@ -168,6 +171,12 @@ impl Call {
             },
             _ => return None,
         })
+    }
+
+    /// What has become of it if its thread was killed meanwhile.
+    fn cut_short(&self) -> Option<Step> {
+        let is_sync = matches!(self.name.as_str(), "fsync" | "fdatasync");
+        is_sync.then_some(Step::SyncEnded { thread: self.thread, good: false })
     }
 
     /// Where the descriptor in this argument leads, if that is the folder's business.
