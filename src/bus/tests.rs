@@ -73,6 +73,7 @@ fn a_strategy((name, kind): (&str, Kind)) -> (StrategyName, Strategy) {
         multiplier: 2.0,
         conditions,
         max_wait: None,
+        randomized_delay: Duration::ZERO,
         max_rate: None,
         strip_gps: false,
     };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::names;
 use super::section::Section;
-use super::sections::{DAY, GIB, KIB, SECOND, TIB, small};
+use super::sections::{DAY, GIB, HOUR, KIB, SECOND, TIB, small};
 use crate::model::{
     BackendKind, BackendName, BatteryFloor, Conditions, Kind, NetworkNeed, Strategy, StrategyName, Window,
 };
@@ -115,6 +115,7 @@ fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName,
     let multiplier = section.number("multiplier", 1.0..=10.0);
     let conditions = conditions(&section, shipped, kind);
     let max_wait = section.duration_or_never("max_wait", SECOND..=30 * DAY);
+    let randomized_delay = section.duration("randomized_delay", Duration::ZERO..=HOUR);
     let max_rate = section.rate_or("max_rate", "unlimited", 8 * KIB..=GIB);
     let strip_gps = section.boolean("strip_gps");
     section.finish();
@@ -128,6 +129,7 @@ fn strategy(name: &StrategyName, section: Section<'_>, backends: &[(BackendName,
         multiplier: multiplier.unwrap_or(shipped.multiplier),
         conditions,
         max_wait: max_wait.unwrap_or(shipped.max_wait),
+        randomized_delay: randomized_delay.unwrap_or_default(),
         max_rate: max_rate.flatten(),
         strip_gps: strip_gps.unwrap_or(false),
     }

@@ -138,6 +138,7 @@ fn keys_are_set_singly_and_strategies_added() {
         network = 'wifi'
         min_battery = 30
         max_wait = 'never'
+        randomized_delay = '2 min'
         [strategy.logs]
         kind = 'file'
         multiplier = 3
@@ -149,6 +150,8 @@ fn keys_are_set_singly_and_strategies_added() {
         (NetworkNeed::Wifi, BatteryFloor::new(30).unwrap())
     );
     assert_eq!((photo.max_wait, photo.batch, photo.conditions.heed_power_save), (None, 3, true));
+    let delays = ["photo", "metadata"].map(|name| strategy(&config, name).randomized_delay.as_secs());
+    assert_eq!(delays, [120, 0]);
     let logs = strategy(&config, "logs");
     assert_eq!((logs.kind, logs.priority, logs.multiplier, logs.conditions.roaming), (Kind::File, 10, 3.0, false));
     assert_eq!(config.strategies.len(), 4);
@@ -265,6 +268,10 @@ fn what_cannot_be_is_refused_with_line_key_and_words() {
         (
             "[strategy.photo]\nmax_wait = '5'",
             "f.toml:2: strategy.photo.max_wait: \"5\" is no duration such as \"30 s\", \"15 min\", \"2 h\" or \"7 days\", or \"never\"",
+        ),
+        (
+            "[strategy.photo]\nrandomized_delay = '2 h'",
+            "f.toml:2: strategy.photo.randomized_delay: \"2 h\" is not from 0 s to 1 h",
         ),
         (
             "[strategy.photo]\nwindow = ['01:00-02:00', '22:00-22:00']",

@@ -200,6 +200,9 @@ pub struct Strategy {
     pub conditions: Conditions,
     /// After waiting this long with its conditions held, a lane gets the next free slot.
     pub max_wait: Option<Duration>,
+    /// After what a whole fleet may have waited for (a network, hours, a day's budget, a start) it begins within this, at a
+    /// random time; zero: at once.
+    pub randomized_delay: Duration,
     /// The most bytes a second that all its attempts together send; at least 8 KiB.
     pub max_rate: Option<u64>,
     /// Whether photos go without the place where they were taken.

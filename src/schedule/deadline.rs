@@ -39,7 +39,9 @@ impl Scheduler {
         let policy = self.policy_of(id).filter(|policy| self.has_slot(id, policy.strategy.kind))?;
         let ready = lane.ready_at(now).filter(|_| !self.must_ask(policy.backend))?;
         let admitted = self.admission(policy.backend)?;
-        let wake = if admitted > ready { (admitted, Wake::BackendProbe) } else { (ready, Wake::TaskDue) };
+        let spread = self.spread(&lane.strategy, now.moment).map(|drawn| (drawn.until, Wake::RandomizedDelay));
+        let waits = [Some((ready, Wake::TaskDue)), Some((admitted, Wake::BackendProbe)), spread];
+        let wake = waits.into_iter().flatten().max_by_key(|(at, wake)| (*at, std::cmp::Reverse(*wake)))?;
         let wake = self.within_hours(&policy, wake, now)?;
         (wake.0 > now.moment).then_some(wake)
     }

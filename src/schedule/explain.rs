@@ -37,6 +37,9 @@ impl Scheduler {
             rows.extend(self.asking_row(&task.strategy));
         }
         if rows.is_empty() {
+            rows.extend(self.own_time(task, now));
+        }
+        if rows.is_empty() {
             rows.extend(self.concurrency(task));
         }
         if rows.is_empty() {
@@ -332,6 +335,20 @@ impl Scheduler {
         } else {
             "an attempt that runs now ends".to_owned()
         };
+        Some(row)
+    }
+
+    /// What the fleet waited for is over, and this device's turn has not come.
+    fn own_time(&self, task: &Task, now: Now) -> Option<Block> {
+        let drawn = self.spread(&task.strategy, now.moment)?;
+        let left = drawn.until.saturating_since(now.moment);
+        let mut row = row(Reason::Backoff, drawn.since);
+        row.clears = format!(
+            "this device's own time within strategy.{}.randomized_delay has come, in {}",
+            task.strategy,
+            span(left)
+        );
+        row.detail.insert("until".to_owned(), (now.wall + left).as_micros().to_string());
         Some(row)
     }
 

@@ -27,6 +27,7 @@ mod rendition;
 mod scheduler;
 mod settle;
 mod sleep;
+mod spread;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -201,6 +202,8 @@ pub enum Wake {
     TaskDue,
     /// A backend may be probed.
     BackendProbe,
+    /// After what all of a fleet waited for, it is this device's turn.
+    RandomizedDelay,
     /// A pause ends.
     PauseEnds,
     /// The time of a hold is over.
@@ -233,6 +236,7 @@ impl Wake {
         match self {
             Self::TaskDue => "task-due",
             Self::BackendProbe => "backend-probe",
+            Self::RandomizedDelay => "randomized-delay",
             Self::PauseEnds => "pause-ends",
             Self::HoldEnds => "hold-ends",
             Self::LinkGrace => "link-grace",

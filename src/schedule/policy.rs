@@ -30,6 +30,7 @@ impl Scheduler {
             && self.hindrances(&lane.strategy, &lane.overrides, now).is_empty()
             && self.has_slot(id, policy.strategy.kind)
             && !self.must_ask(policy.backend)
+            && self.spread(&lane.strategy, now.moment).is_none()
             && self.admission(policy.backend).is_some_and(|from| from <= now.moment)
     }
 
@@ -45,6 +46,7 @@ impl Scheduler {
         self.lanes.get(&id).zip(self.policy_of(id)).is_some_and(|(lane, policy)| {
             lane.is_ready(now)
                 && lane.hindrances.is_empty()
+                && self.spread(&lane.strategy, now.moment).is_none()
                 && policy.role == Role::Ordinary
                 && !self.has_slot(id, policy.strategy.kind)
         })

@@ -16,6 +16,7 @@ use super::outcome::{Decision, Endpoint, Outcome, Verdict, judge};
 use super::pause::Pauses;
 use super::policy::Policy;
 use super::reach::Reach;
+use super::spread::{self, Spread};
 use super::status::Shown;
 use super::unsettled::Unsettled;
 use super::{Control, Effect, Input, Wake, settle};
@@ -43,6 +44,7 @@ pub struct Scheduler {
     pub(super) holds: Holds,
     pub(super) reach: Reach,
     pub(super) budgets: Budgets,
+    pub(super) spreads: BTreeMap<StrategyName, Spread>,
     pub(super) bandwidths: Bandwidths,
     /// The network by which each backend was last reached.
     pub(super) met: BTreeMap<BackendName, NetworkId>,
@@ -61,7 +63,7 @@ pub struct Scheduler {
     pub(super) effects: VecDeque<Effect>,
     /// When the last input came; `None` once all that follows from it is decided.
     undecided: Option<Now>,
-    rng: fastrand::Rng,
+    pub(super) rng: fastrand::Rng,
 }
 
 impl Scheduler {
@@ -70,6 +72,7 @@ impl Scheduler {
         let next_attempt = AttemptId(1);
         Self {
             backends: config.backends.keys().map(|name| (name.clone(), Backend::new(next_attempt))).collect(),
+            spreads: spread::at_start(&config),
             config,
             world: None,
             lanes: BTreeMap::new(),
@@ -122,6 +125,7 @@ impl Scheduler {
         self.judge_attempts(now);
         self.judge_kept(now);
         self.look_at_reach(now);
+        self.look_at_spreads(now);
         self.look(now);
         self.tidy(now);
         self.look_at_charge(now);
@@ -222,6 +226,7 @@ impl Scheduler {
     fn ask_again(&mut self, strategy: Option<&StrategyName>, now: Now) {
         self.want_reach_of(strategy, now);
         self.bandwidths.doubt(now.moment);
+        self.end_spreads(strategy);
         let meant = self.config.strategies.values().filter(|policy| strategy.is_none_or(|name| *name == policy.name));
         for name in meant.filter_map(|policy| policy.backend.as_ref()) {
             if let Some(backend) = self.backends.get_mut(name) {
@@ -250,6 +255,7 @@ impl Scheduler {
             self.reach.forget_findings(now);
         }
         self.config = config;
+        self.configure_spreads();
         self.configured = now.wall;
         self.see_reach();
     }

@@ -101,8 +101,15 @@ impl Scheduler {
         for (_, lane) in busy {
             let ill = self.backend_of(name).and_then(|(_, backend)| backend.illness()).map(|illness| illness.reason());
             let crowded = lane.crowded_since.filter(|_| !runs && !self.slots().free_for(kind));
-            let of_lane: Vec<Reason> =
-                lane.hindrances.keys().copied().chain(ill).chain(crowded.map(|_| Reason::Concurrency)).collect();
+            let spread = self.spread(name, now.moment).map(|_| Reason::Backoff);
+            let of_lane: Vec<Reason> = lane
+                .hindrances
+                .keys()
+                .copied()
+                .chain(ill)
+                .chain(spread)
+                .chain(crowded.map(|_| Reason::Concurrency))
+                .collect();
             if of_lane.is_empty() {
                 return Vec::new();
             }
@@ -111,10 +118,12 @@ impl Scheduler {
         reasons.into_iter().collect()
     }
 
-    /// When the next task of a strategy is due, if all that wait do so for a time.
+    /// When the next task of a strategy is due, or goes, if all that wait do so for a time.
     fn next_attempt_of(&self, name: &StrategyName, now: Now) -> Option<WallTime> {
         let lanes = self.lanes.values().filter(|lane| lane.strategy == *name && lane.waiting > 0);
-        lanes.filter_map(|lane| lane.first_due).min().filter(|due| *due > now.wall)
+        let due = lanes.filter_map(|lane| lane.first_due).min()?;
+        let spread = self.spread(name, now.moment).map(|drawn| now.wall_of(drawn.until));
+        spread.into_iter().chain([due]).max().filter(|due| *due > now.wall)
     }
 
     /// The reasons that hold for every strategy that has work; if none has, for every one that has a backend.

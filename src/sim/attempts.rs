@@ -192,7 +192,8 @@ impl<C: Core, W: Witness> Device<C, W> {
         }
     }
 
-    /// The longest that anything may take once the world is good: backoffs, and hours, which a day may leave out.
+    /// The longest that it may take in a good world until one more task has gone: backoffs, and hours, which a day may
+    /// leave out.
     pub(super) fn patience(&self) -> Duration {
         let has_hours = self.config.strategies.values().any(|strategy| !strategy.conditions.window.is_always());
         let hours = if has_hours { 2 * 24 } else { 0 };

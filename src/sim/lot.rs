@@ -87,6 +87,8 @@ fn some_config(config: &Config, clocks: &Clocks, random: &mut Rng) -> Arc<Config
         strategy.batch = random.usize(1..8);
         strategy.max_wait = strategy.max_wait.map(|_| Duration::from_secs(random.u64(60..600)));
         some_conditions(&mut strategy.conditions, clocks, random);
+        let delayed = random.u32(0..5) == 0;
+        strategy.randomized_delay = if delayed { Duration::from_secs(random.u64(1..120)) } else { Duration::ZERO };
     }
     config.into()
 }

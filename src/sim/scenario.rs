@@ -37,6 +37,8 @@ pub enum Scenario {
     Commute,
     /// A wifi at the edge of its reach.
     FlakyWifi,
+    /// A wifi whose provider fails, for every device at the same time.
+    Outage,
 }
 
 impl Scenario {
@@ -51,6 +53,7 @@ impl Scenario {
         Self::Metered,
         Self::Commute,
         Self::FlakyWifi,
+        Self::Outage,
     ];
 
     /// The word for it on command lines.
@@ -65,6 +68,7 @@ impl Scenario {
             Self::Metered => "metered",
             Self::Commute => "commute",
             Self::FlakyWifi => "flaky_wifi",
+            Self::Outage => "outage",
         }
     }
 
@@ -80,6 +84,7 @@ impl Scenario {
             Self::Metered => "cellular, metered: 60 ms, 8 Mbit/s up, 30 down, one request in fifty fails",
             Self::Commute => "a day from midnight: wifi at home and at work, cellular with tunnels between",
             Self::FlakyWifi => "wifi by turns good, weak (one request in five fails) and gone for 1 to 8 s",
+            Self::Outage => "wifi that is gone from eight to ten each day, on every device at once",
         }
     }
 
@@ -114,6 +119,9 @@ impl Scenario {
                 between(1..=8, LinkState::DOWN, random),
                 between(10..=60, LinkState::WEAK_WIFI, random),
             ],
+            Self::Outage => [(8, LinkState::WIFI), (2, LinkState::DOWN), (14, LinkState::WIFI)]
+                .map(|(hours, link)| leg(hours * DAY / 24, link))
+                .into(),
         }
     }
 }
@@ -328,7 +336,8 @@ mod tests {
             assert!(!scenario.about().is_empty() && !scenario.about().contains('\n'));
         }
         let error = Scenario::from_str("dial_up").expect_err("there is none");
-        let there_are = "offline, slow_3g, fast_3g, wifi, intermittent, captive_portal, metered, commute, flaky_wifi";
+        let there_are =
+            "offline, slow_3g, fast_3g, wifi, intermittent, captive_portal, metered, commute, flaky_wifi, outage";
         assert_eq!(error.to_string(), format!("\"dial_up\" is no scenario: there are {there_are}"));
     }
 

@@ -290,6 +290,7 @@ pub(crate) fn strategy(name: &str, kind: Kind, priority: u32) -> (StrategyName, 
         multiplier: 2.0,
         conditions,
         max_wait: None,
+        randomized_delay: Duration::ZERO,
         max_rate: None,
         strip_gps: false,
     };

@@ -31,6 +31,23 @@ fn a_backoff_is_over_and_the_server_is_asked_again() {
     assert!(device.history(&id).contains("sync-now"));
 }
 
+/// Which time within the hour it is only chance says: it is never the first second of it in so few runs.
+#[test]
+fn a_device_of_a_fleet_that_starts_waits_for_a_time_of_its_own() {
+    let server = serve(Behaviour::honest());
+    let delayed = "[strategy.metadata]\nrandomized_delay = \"1 h\"\n";
+    let mut device = Device::start(&format!("{}{delayed}", config(&server)));
+    let id = device.enqueue_one();
+    let row = device.until_waits_for(&id, "backoff");
+    assert!(row.clears.contains("strategy.metadata.randomized_delay"), "{}", row.clears);
+    device.until_strategy("metadata", "Blocked", json!(["backoff"]));
+    assert_eq!(device.shown("Manager")["NextWake"][0], "randomized-delay");
+    device.call("Manager", "SyncNow", &("metadata", none())).expect("asked");
+    device.until_done(&[id]);
+    let next = device.enqueue_one();
+    device.until_done(&[next]);
+}
+
 #[test]
 fn a_backend_that_was_down_is_asked_at_once() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a socket");

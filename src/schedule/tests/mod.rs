@@ -15,4 +15,5 @@ mod rules;
 mod shown;
 mod sleep;
 mod slow;
+mod spread;
 mod twins;

@@ -62,6 +62,7 @@ pub(super) fn config() -> Config {
             metered_budget: None,
         },
         max_wait,
+        randomized_delay: Duration::ZERO,
         max_rate: None,
         strip_gps: false,
     };

@@ -265,6 +265,7 @@ impl Twins {
         match wake {
             Wake::Window | Wake::BudgetDay => unreachable!("no strategy here has either"),
             Wake::SlowLink => unreachable!("nothing is measured here"),
+            Wake::RandomizedDelay => unreachable!("no strategy here has one"),
             Wake::TaskDue | Wake::BackendProbe => assert!(something_started, "woken by {wake:?} for nothing"),
             // Links settle before the scheduler hears of them.
             Wake::LinkSettles => unreachable!("it is not the scheduler's"),

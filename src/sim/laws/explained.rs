@@ -80,8 +80,10 @@ fn truly(
     if store.row(known.task.id).is_some_and(|row| row.due > now.wall) {
         reasons.insert(Reason::Backoff);
     }
-    // A disk that could not be written, or had nothing yet, is asked again after a while.
-    if reasons.is_empty() && ledger.resting.contains(&group) {
+    // A disk that could not be written, or had nothing yet, is asked again after a while. Its own time within a delay only
+    // the core knows.
+    let has_own_time = ledger.strategy(&group).is_some_and(|policy| !policy.randomized_delay.is_zero());
+    if reasons.is_empty() && (has_own_time || ledger.resting.contains(&group)) {
         reasons.extend(said.get(&Reason::Backoff));
     }
     reasons

@@ -303,6 +303,7 @@ fn wakes_have_a_reason(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<(), S
     match wake {
         Wake::TaskDue
         | Wake::BackendProbe
+        | Wake::RandomizedDelay
         | Wake::HoldEnds
         | Wake::LinkGrace
         | Wake::SleepLimit

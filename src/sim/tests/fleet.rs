@@ -97,6 +97,29 @@ fn behind_a_portal_few_requests_are_made_with_a_probe_and_without() {
     }
 }
 
+/// The busiest second of a fleet whose links all come back at ten, beside the mean second until so many have passed.
+fn return_at_ten(delay: Duration, drained_by: u64) -> (u32, f64) {
+    let mut config = Config::clone(&fleet(Scenario::Outage, 1).config);
+    config.strategies.values_mut().for_each(|strategy| strategy.randomized_delay = delay);
+    let fleet = Fleet { days: 1, tasks_per_day: 100.0, config: config.into(), ..fleet(Scenario::Outage, 1_000) };
+    let figures = fleet.simulate_with(Queue::Ferry, &Moods::default());
+    assert_eq!(total(&figures).2, 0);
+    let up = 10 * 3_600;
+    let seconds: Vec<u32> = (up..up + drained_by).map(|second| figures.requests_in(second..second + 1)).collect();
+    let (peak, all) = (seconds.iter().max().copied().unwrap_or(0), seconds.iter().sum::<u32>());
+    (peak, f64::from(all) / drained_by as f64)
+}
+
+/// Links that all return in one second need a delay that is each device's own: promise 3 lets each go at once without it.
+#[test]
+fn a_fleet_whose_links_return_at_once_peaks_so_with_a_delay_of_each_device_s_own() {
+    let (peak, mean) = return_at_ten(Duration::from_secs(120), 120);
+    println!("peak {peak}, mean {mean} in a second");
+    assert!(mean > 10.0 && f64::from(peak) <= 3.0 * mean, "peak {peak}, mean {mean} in a second");
+    let (peak, mean) = return_at_ten(Duration::ZERO, 16);
+    assert!(f64::from(peak) > 3.0 * mean, "without it nothing is spread: peak {peak}, mean {mean} in a second");
+}
+
 /// After two hours without the server every device has work, and none knows when it will be back.
 #[test]
 fn a_fleet_that_comes_back_at_once_peaks_at_no_more_than_three_times_the_mean_of_its_drain() {
