@@ -276,7 +276,9 @@ fn nobody_starves(ledger: &Ledger, seen: &Seen<'_>, now: Now) -> Result<(), Stri
         let fits = *running < most && (policy.kind == Kind::Json || files + 1 < most);
         let asks_for_charge = policy.conditions.with(&group.1).min_battery.percent() > 0;
         let waited = ledger.waits_for_a_slot(group, *since, now).min(*waited);
-        let starves = policy.max_wait.is_some_and(|most| waited > most + UNHEARD);
+        // Its own time within a delay only the core knows.
+        let unknown = UNHEARD + policy.randomized_delay;
+        let starves = policy.max_wait.is_some_and(|most| waited > most + unknown);
         let own = tasks.iter().filter_map(|task| ledger.tasks.get(&task.id)).any(|known| known.group() == *group);
         let sought = ledger.hunted.contains(group) || ledger.resting.contains(group);
         if starves && fits && !own && !asks_for_charge && !sought && ledger.is_free(group, now) {
