@@ -11,6 +11,10 @@ const GPS_IFD: u16 = 0x8825;
 const PIXEL_X_DIMENSION: u16 = 0xa002;
 const PIXEL_Y_DIMENSION: u16 = 0xa003;
 
+/// Bytes before the first directory may begin.
+const HEADER: usize = 8;
+/// Directories that are looked at: a camera writes two, and one of Exif.
+const DIRECTORIES: usize = 32;
 /// Bytes of an entry of a directory.
 const ENTRY: usize = 12;
 
@@ -46,22 +50,22 @@ pub(super) fn set_size(segment: &mut [u8], width: u16, height: u16) {
     }
 }
 
-/// Removes the directory of the place, and all that it holds. Whether there was one; the error: the segment cannot be
-/// read, so nobody knows.
+/// Removes the directory of the place, wherever one is named, and all that it holds. Whether there was one; the error: the
+/// segment cannot be read, so nobody knows.
 pub(super) fn strip_gps(segment: &mut [u8]) -> Result<bool, ()> {
     let mut tiff = Tiff::of(segment).ok_or(())?;
-    let first = tiff.first().ok_or(())?;
-    let mut found = false;
-    while let Some(entry) = tiff.find(first, GPS_IFD) {
+    tiff.first().ok_or(())?;
+    for removed in 0..DIRECTORIES {
+        let Some((directory, entry)) = tiff.place()? else { return Ok(removed > 0) };
         let place = tiff.long(entry.at + 8);
         // Before anything is overwritten: the directory of the place may lie over this one.
-        tiff.remove(first, entry.at).ok_or(())?;
-        if let Some(place) = place {
-            tiff.wipe(place);
+        tiff.remove(directory, entry.at).ok_or(())?;
+        // Programs that remove it for themselves leave 0.
+        if let Some(place) = place.filter(|place| (HEADER..tiff.bytes.len()).contains(place)) {
+            tiff.wipe(place)?;
         }
-        found = true;
     }
-    Ok(found)
+    Err(())
 }
 
 impl<'a> Tiff<'a> {
@@ -77,7 +81,7 @@ impl<'a> Tiff<'a> {
 
     /// Where the first directory stands.
     fn first(&self) -> Option<usize> {
-        self.long(4).filter(|at| self.count(*at).is_some())
+        self.long(4).filter(|at| *at >= HEADER && self.count(*at).is_some())
     }
 
     fn short(&self, at: usize) -> Option<u16> {
@@ -111,6 +115,26 @@ impl<'a> Tiff<'a> {
         self.entries(directory).find(|entry| entry.tag == tag)
     }
 
+    /// The first entry that leads to the directory of a place: in one of the directories that lead to each other (the second
+    /// is the small picture's), or in that of Exif to which one leads. The error: they are too many.
+    fn place(&self) -> Result<Option<(usize, Entry)>, ()> {
+        let (mut ahead, mut seen) = (Vec::from_iter(self.first()), Vec::new());
+        while let Some(directory) = ahead.pop() {
+            let Some(count) = self.count(directory).filter(|_| !seen.contains(&directory)) else { continue };
+            if let Some(entry) = self.find(directory, GPS_IFD) {
+                return Ok(Some((directory, entry)));
+            }
+            if seen.len() == DIRECTORIES {
+                return Err(());
+            }
+            seen.push(directory);
+            let exif = self.entries(directory).filter(|entry| entry.tag == EXIF_IFD);
+            ahead.extend(exif.filter_map(|entry| self.long(entry.at + 8)));
+            ahead.extend(self.long(directory + 2 + count * ENTRY));
+        }
+        Ok(None)
+    }
+
     /// Writes a number in place of one.
     fn set(&mut self, entry: Entry, value: u16) {
         if entry.count != 1 {
@@ -126,8 +150,9 @@ impl<'a> Tiff<'a> {
         self.bytes[entry.at + 8..entry.at + ENTRY].copy_from_slice(&value);
     }
 
-    /// Overwrites a directory and what its entries point at.
-    fn wipe(&mut self, directory: usize) {
+    /// Overwrites a directory and what its entries point at. The error: where it ends is unknown.
+    fn wipe(&mut self, directory: usize) -> Result<(), ()> {
+        let count = self.count(directory).ok_or(())?;
         let entries: Vec<Entry> = self.entries(directory).collect();
         for entry in entries {
             let width = match entry.kind {
@@ -143,14 +168,15 @@ impl<'a> Tiff<'a> {
                 self.clear(at, size);
             }
         }
-        let count = self.count(directory).unwrap_or(0);
         // The offset of the next directory stands behind.
         self.clear(directory, 2 + count * ENTRY + 4);
+        Ok(())
     }
 
+    /// Overwrites what lies here, but not where the first directory is said to be.
     fn clear(&mut self, at: usize, size: usize) {
         let end = at.saturating_add(size).min(self.bytes.len());
-        if let Some(bytes) = self.bytes.get_mut(at..end) {
+        if let Some(bytes) = self.bytes.get_mut(at.max(HEADER)..end) {
             bytes.fill(0);
         }
     }
@@ -170,8 +196,9 @@ impl<'a> Tiff<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     /// Exif with a size of 4000 by 3000, an orientation, a place and a second directory.
     fn segment(is_little: bool) -> Vec<u8> {
@@ -254,5 +281,43 @@ mod tests {
         }
         assert_eq!(strip_gps(&mut whole[..20].to_vec()), Err(()));
         assert_eq!(strip_gps(&mut b"Exif\0\0nothing".to_vec()), Err(()));
+    }
+
+    /// Whether a directory that a reader may come to leads to one of a place. Reads for itself.
+    pub(in crate::photo) fn says_a_place(segment: &[u8]) -> bool {
+        let mut segment = segment.to_vec();
+        let Some(tiff) = Tiff::of(&mut segment) else { return false };
+        let (mut ahead, mut seen) = (vec![tiff.long(4)], Vec::new());
+        while let Some(directory) = ahead.pop() {
+            let Some((directory, count)) = directory.and_then(|at| Some((at, tiff.count(at)?))) else { continue };
+            if seen.contains(&directory) || seen.len() == 32 {
+                continue;
+            }
+            seen.push(directory);
+            if tiff.find(directory, GPS_IFD).is_some() {
+                return true;
+            }
+            ahead.push(tiff.long(directory + 2 + count * ENTRY));
+            ahead.extend(tiff.find(directory, EXIF_IFD).map(|entry| tiff.long(entry.at + 8)));
+        }
+        false
+    }
+
+    #[test]
+    fn any_exif_loses_its_place_once_and_for_all() {
+        fuzz!("exif", |tiff: &[u8]| {
+            let before = [MARK, tiff].concat();
+            let mut sized = before.clone();
+            set_size(&mut sized, 640, 480);
+            assert!(before.iter().zip(&sized).filter(|(a, b)| a != b).count() <= 16, "four numbers");
+            let mut stripped = before.clone();
+            let Ok(found) = strip_gps(&mut stripped) else { return };
+            assert!(found || !says_a_place(&before), "it is looked for wherever it may be");
+            assert_eq!(found, stripped != before);
+            assert!(!says_a_place(&stripped));
+            assert_eq!(stripped[..MARK.len() + 8], before[..MARK.len() + 8], "whoever reads the rest finds it");
+            let once = stripped.clone();
+            assert_eq!((strip_gps(&mut stripped), stripped), (Ok(false), once));
+        });
     }
 }
