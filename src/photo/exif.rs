@@ -115,22 +115,25 @@ impl<'a> Tiff<'a> {
         self.entries(directory).find(|entry| entry.tag == tag)
     }
 
-    /// The first entry that leads to the directory of a place: in one of the directories that lead to each other (the second
-    /// is the small picture's), or in that of Exif to which one leads. The error: they are too many.
+    /// An entry that leads to the directory of a place, and the directory that it stands in: one of those that lead to each
+    /// other (the second is the small picture's), or that of Exif to which one of them leads. The error: they are too many.
     fn place(&self) -> Result<Option<(usize, Entry)>, ()> {
-        let (mut ahead, mut seen) = (Vec::from_iter(self.first()), Vec::new());
-        while let Some(directory) = ahead.pop() {
-            let Some(count) = self.count(directory).filter(|_| !seen.contains(&directory)) else { continue };
-            if let Some(entry) = self.find(directory, GPS_IFD) {
-                return Ok(Some((directory, entry)));
+        let (mut ahead, mut seen) = (self.first(), Vec::new());
+        while let Some((directory, count)) = ahead.and_then(|at| Some((at, self.count(at)?))) {
+            if seen.contains(&directory) {
+                break;
             }
             if seen.len() == DIRECTORIES {
                 return Err(());
             }
             seen.push(directory);
-            let exif = self.entries(directory).filter(|entry| entry.tag == EXIF_IFD);
-            ahead.extend(exif.filter_map(|entry| self.long(entry.at + 8)));
-            ahead.extend(self.long(directory + 2 + count * ENTRY));
+            let exif = self.find(directory, EXIF_IFD).and_then(|entry| self.long(entry.at + 8));
+            for directory in [Some(directory), exif].into_iter().flatten() {
+                if let Some(entry) = self.find(directory, GPS_IFD) {
+                    return Ok(Some((directory, entry)));
+                }
+            }
+            ahead = self.long(directory + 2 + count * ENTRY);
         }
         Ok(None)
     }
@@ -287,18 +290,15 @@ pub(super) mod tests {
     pub(in crate::photo) fn says_a_place(segment: &[u8]) -> bool {
         let mut segment = segment.to_vec();
         let Some(tiff) = Tiff::of(&mut segment) else { return false };
-        let (mut ahead, mut seen) = (vec![tiff.long(4)], Vec::new());
-        while let Some(directory) = ahead.pop() {
-            let Some((directory, count)) = directory.and_then(|at| Some((at, tiff.count(at)?))) else { continue };
-            if seen.contains(&directory) || seen.len() == 32 {
-                continue;
-            }
-            seen.push(directory);
-            if tiff.find(directory, GPS_IFD).is_some() {
+        let says = |directory: usize| tiff.entries(directory).any(|entry| entry.tag == GPS_IFD);
+        let mut directory = tiff.long(4);
+        for _ in 0..2 * DIRECTORIES {
+            let Some((at, count)) = directory.and_then(|at| Some((at, tiff.count(at)?))) else { return false };
+            let exif = tiff.find(at, EXIF_IFD).and_then(|entry| tiff.long(entry.at + 8));
+            if says(at) || exif.is_some_and(says) {
                 return true;
             }
-            ahead.push(tiff.long(directory + 2 + count * ENTRY));
-            ahead.extend(tiff.find(directory, EXIF_IFD).map(|entry| tiff.long(entry.at + 8)));
+            directory = tiff.long(at + 2 + count * ENTRY);
         }
         false
     }
