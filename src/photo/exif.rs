@@ -81,7 +81,7 @@ impl<'a> Tiff<'a> {
 
     /// Where the first directory stands.
     fn first(&self) -> Option<usize> {
-        self.long(4).filter(|at| *at >= HEADER && self.count(*at).is_some())
+        self.long(4).filter(|at| self.count(*at).is_some())
     }
 
     fn short(&self, at: usize) -> Option<u16> {
@@ -96,10 +96,10 @@ impl<'a> Tiff<'a> {
         usize::try_from(number).ok()
     }
 
-    /// How many entries the directory has, if it lies within the segment.
+    /// How many entries the directory has, if it lies within the segment and behind the header.
     fn count(&self, directory: usize) -> Option<usize> {
         let count = usize::from(self.short(directory)?);
-        (directory + 2 + count * ENTRY <= self.bytes.len()).then_some(count)
+        (directory >= HEADER && directory + 2 + count * ENTRY <= self.bytes.len()).then_some(count)
     }
 
     fn entries(&self, directory: usize) -> impl Iterator<Item = Entry> {
