@@ -74,8 +74,8 @@ impl Picture {
         let head = Head::of(file).ok_or("it is no JPEG")?;
         refuse_strangers(&head, file)?;
         let frame = frame(&head, file)?;
-        let mut said = Vec::new();
-        let (scans, end) = scans(file, head.end, &mut said)?;
+        let (mut at, mut said) = (head.end, Vec::new());
+        let (scans, end) = scans(file, &mut at, &mut said)?;
         if !said.is_empty() {
             return because("it says something between its scans");
         }
@@ -183,24 +183,25 @@ fn is_frame(marker: u8) -> bool {
 pub(super) struct Rest {
     /// What programs say there, between scans: an oddity, but not forbidden.
     pub(super) said: Vec<Segment>,
-    /// Where the picture ends, behind its last marker; `None` if it is cut short or damaged.
-    pub(super) end: Option<usize>,
+    /// Where the picture ends, behind its last marker; if it is cut short or damaged, where it can be read no further.
+    pub(super) end: Result<usize, usize>,
 }
 
 impl Rest {
     /// Behind a head that ends here.
     pub(super) fn of(file: &[u8], head: usize) -> Self {
-        let mut said = Vec::new();
-        let end = scans(file, head, &mut said).ok().map(|(_, marker)| marker + 2);
+        let (mut at, mut said) = (head, Vec::new());
+        let end = scans(file, &mut at, &mut said).map(|(_, marker)| marker + 2).map_err(|_| at);
         Self { said, end }
     }
 }
 
-/// How many scans there are, and where the marker of the picture's end stands. Adds what is said between them.
-fn scans(file: &[u8], from: usize, said: &mut Vec<Segment>) -> Result<(usize, usize), Why> {
-    let (mut at, mut scans, mut segments) = (from, 0, 0);
+/// How many scans there are, and where the marker of the picture's end stands. Goes on from `at` as far
+/// as it can, and adds what is said between scans.
+fn scans(file: &[u8], at: &mut usize, said: &mut Vec<Segment>) -> Result<(usize, usize), Why> {
+    let (mut scans, mut segments) = (0, 0);
     loop {
-        let Some((marker, after)) = next_marker(file, at) else { return because("it is cut short or damaged") };
+        let Some((marker, after)) = next_marker(file, *at) else { return because("it is cut short or damaged") };
         if marker == marker::EOI && scans > 0 {
             return Ok((scans, after - 2));
         }
@@ -209,7 +210,7 @@ fn scans(file: &[u8], from: usize, said: &mut Vec<Segment>) -> Result<(usize, us
             return because("it is damaged");
         }
         let Some(body) = body(file, after) else { return because("it is cut short or damaged") };
-        at = body.end;
+        *at = body.end;
         if matches!(marker, marker::APP0..=marker::APP15 | marker::COM) {
             said.push(Segment { marker, body });
         }
@@ -218,7 +219,7 @@ fn scans(file: &[u8], from: usize, said: &mut Vec<Segment>) -> Result<(usize, us
             if scans > SCANS {
                 return because("it has too many scans");
             }
-            at += coded(&file[at..]);
+            *at += coded(&file[*at..]);
         }
     }
 }

@@ -19,10 +19,13 @@ pub(super) fn strip(file: &mut [u8]) -> bool {
         for segment in head.segments.iter().chain(&rest.said).filter(|segment| segment.marker == marker::APP1) {
             found |= strip_segment(&mut file[at..][segment.body.clone()]);
         }
-        // Behind one that does not end there may be a video all the same.
-        let Some(end) = rest.end else {
-            at += head.end;
-            break;
+        let end = match rest.end {
+            Ok(end) => end,
+            // Behind one that does not end there may be a video all the same.
+            Err(end) => {
+                at += end;
+                break;
+            }
         };
         at += end;
         at += file[at..].iter().take_while(|byte| **byte == 0).count();
@@ -129,7 +132,7 @@ mod tests {
             let mut after = before.to_vec();
             let is_another = strip(&mut after);
             assert_eq!(is_another, after != before);
-            assert_eq!(Head::of(&after), Head::of(before));
+            assert_eq!((Head::of(&after), Picture::of(&after)), (Head::of(before), Picture::of(before)));
             let segments = Head::of(&after).map(|head| head.segments).unwrap_or_default();
             for Segment { marker, body } in segments {
                 let (before, after) = (&before[body.clone()], &after[body]);
@@ -138,7 +141,6 @@ mod tests {
                 assert!(marker != marker::APP1 || !after.starts_with(exif::MARK) || !says_a_place(after));
             }
             if let Ok(picture) = Picture::of(before) {
-                assert_eq!(Picture::of(&after).as_ref(), Ok(&picture));
                 assert!(before[picture.head.end..] == after[picture.head.end..], "its pixels are what they were");
             }
             let once = after.clone();
