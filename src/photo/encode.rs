@@ -58,7 +58,7 @@ fn memory(frame: &Frame) -> usize {
 }
 
 /// Brightness and colours of each pixel, row by row.
-fn decode(file: &mut Vec<u8>, picture: &Picture) -> Result<Vec<u8>, Why> {
+pub(super) fn decode(file: &mut Vec<u8>, picture: &Picture) -> Result<Vec<u8>, Why> {
     let tail = file.split_off(picture.end);
     if picture.frame.is_progressive {
         file.extend([0xff, marker::EOI]);

@@ -11,6 +11,10 @@ const GPS_IFD: u16 = 0x8825;
 const PIXEL_X_DIMENSION: u16 = 0xa002;
 const PIXEL_Y_DIMENSION: u16 = 0xa003;
 
+/// Bytes before the first directory may begin.
+const HEADER: usize = 8;
+/// Directories that are looked at: a camera writes two, and one of Exif.
+const DIRECTORIES: usize = 32;
 /// Bytes of an entry of a directory.
 const ENTRY: usize = 12;
 
@@ -46,22 +50,22 @@ pub(super) fn set_size(segment: &mut [u8], width: u16, height: u16) {
     }
 }
 
-/// Removes the directory of the place, and all that it holds. Whether there was one; the error: the segment cannot be
-/// read, so nobody knows.
+/// Removes the directory of the place, wherever one is named, and all that it holds. Whether there was one; the error: the
+/// segment cannot be read, so nobody knows.
 pub(super) fn strip_gps(segment: &mut [u8]) -> Result<bool, ()> {
     let mut tiff = Tiff::of(segment).ok_or(())?;
-    let first = tiff.first().ok_or(())?;
-    let mut found = false;
-    while let Some(entry) = tiff.find(first, GPS_IFD) {
+    tiff.first().ok_or(())?;
+    for removed in 0..DIRECTORIES {
+        let Some((directory, entry)) = tiff.place()? else { return Ok(removed > 0) };
         let place = tiff.long(entry.at + 8);
         // Before anything is overwritten: the directory of the place may lie over this one.
-        tiff.remove(first, entry.at).ok_or(())?;
-        if let Some(place) = place {
-            tiff.wipe(place);
+        tiff.remove(directory, entry.at).ok_or(())?;
+        // Programs that remove it for themselves leave 0.
+        if let Some(place) = place.filter(|place| (HEADER..tiff.bytes.len()).contains(place)) {
+            tiff.wipe(place)?;
         }
-        found = true;
     }
-    Ok(found)
+    Err(())
 }
 
 impl<'a> Tiff<'a> {
@@ -92,10 +96,10 @@ impl<'a> Tiff<'a> {
         usize::try_from(number).ok()
     }
 
-    /// How many entries the directory has, if it lies within the segment.
+    /// How many entries the directory has, if it lies within the segment and behind the header.
     fn count(&self, directory: usize) -> Option<usize> {
         let count = usize::from(self.short(directory)?);
-        (directory + 2 + count * ENTRY <= self.bytes.len()).then_some(count)
+        (directory >= HEADER && directory + 2 + count * ENTRY <= self.bytes.len()).then_some(count)
     }
 
     fn entries(&self, directory: usize) -> impl Iterator<Item = Entry> {
@@ -109,6 +113,29 @@ impl<'a> Tiff<'a> {
 
     fn find(&self, directory: usize, tag: u16) -> Option<Entry> {
         self.entries(directory).find(|entry| entry.tag == tag)
+    }
+
+    /// An entry that leads to the directory of a place, and the directory that it stands in: one of those that lead to each
+    /// other (the second is the small picture's), or that of Exif to which one of them leads. The error: they are too many.
+    fn place(&self) -> Result<Option<(usize, Entry)>, ()> {
+        let (mut ahead, mut seen) = (self.first(), Vec::new());
+        while let Some((directory, count)) = ahead.and_then(|at| Some((at, self.count(at)?))) {
+            if seen.contains(&directory) {
+                break;
+            }
+            if seen.len() == DIRECTORIES {
+                return Err(());
+            }
+            seen.push(directory);
+            let exif = self.find(directory, EXIF_IFD).and_then(|entry| self.long(entry.at + 8));
+            for directory in [Some(directory), exif].into_iter().flatten() {
+                if let Some(entry) = self.find(directory, GPS_IFD) {
+                    return Ok(Some((directory, entry)));
+                }
+            }
+            ahead = self.long(directory + 2 + count * ENTRY);
+        }
+        Ok(None)
     }
 
     /// Writes a number in place of one.
@@ -126,8 +153,9 @@ impl<'a> Tiff<'a> {
         self.bytes[entry.at + 8..entry.at + ENTRY].copy_from_slice(&value);
     }
 
-    /// Overwrites a directory and what its entries point at.
-    fn wipe(&mut self, directory: usize) {
+    /// Overwrites a directory and what its entries point at. The error: where it ends is unknown.
+    fn wipe(&mut self, directory: usize) -> Result<(), ()> {
+        let count = self.count(directory).ok_or(())?;
         let entries: Vec<Entry> = self.entries(directory).collect();
         for entry in entries {
             let width = match entry.kind {
@@ -143,14 +171,15 @@ impl<'a> Tiff<'a> {
                 self.clear(at, size);
             }
         }
-        let count = self.count(directory).unwrap_or(0);
         // The offset of the next directory stands behind.
         self.clear(directory, 2 + count * ENTRY + 4);
+        Ok(())
     }
 
+    /// Overwrites what lies here, but not where the first directory is said to be.
     fn clear(&mut self, at: usize, size: usize) {
         let end = at.saturating_add(size).min(self.bytes.len());
-        if let Some(bytes) = self.bytes.get_mut(at..end) {
+        if let Some(bytes) = self.bytes.get_mut(at.max(HEADER)..end) {
             bytes.fill(0);
         }
     }
@@ -170,8 +199,9 @@ impl<'a> Tiff<'a> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     /// Exif with a size of 4000 by 3000, an orientation, a place and a second directory.
     fn segment(is_little: bool) -> Vec<u8> {
@@ -254,5 +284,40 @@ mod tests {
         }
         assert_eq!(strip_gps(&mut whole[..20].to_vec()), Err(()));
         assert_eq!(strip_gps(&mut b"Exif\0\0nothing".to_vec()), Err(()));
+    }
+
+    /// Whether a directory that a reader may come to leads to one of a place. Reads for itself.
+    pub(in crate::photo) fn says_a_place(segment: &[u8]) -> bool {
+        let mut segment = segment.to_vec();
+        let Some(tiff) = Tiff::of(&mut segment) else { return false };
+        let says = |directory: usize| tiff.entries(directory).any(|entry| entry.tag == GPS_IFD);
+        let mut directory = tiff.long(4);
+        for _ in 0..2 * DIRECTORIES {
+            let Some((at, count)) = directory.and_then(|at| Some((at, tiff.count(at)?))) else { return false };
+            let exif = tiff.find(at, EXIF_IFD).and_then(|entry| tiff.long(entry.at + 8));
+            if says(at) || exif.is_some_and(says) {
+                return true;
+            }
+            directory = tiff.long(at + 2 + count * ENTRY);
+        }
+        false
+    }
+
+    #[test]
+    fn any_exif_loses_its_place_once_and_for_all() {
+        fuzz!("exif", |tiff: &[u8]| {
+            let before = [MARK, tiff].concat();
+            let mut sized = before.clone();
+            set_size(&mut sized, 640, 480);
+            assert!(before.iter().zip(&sized).filter(|(a, b)| a != b).count() <= 16, "four numbers");
+            let mut stripped = before.clone();
+            let Ok(found) = strip_gps(&mut stripped) else { return };
+            assert!(found || !says_a_place(&before), "it is looked for wherever it may be");
+            assert_eq!(found, stripped != before);
+            assert!(!says_a_place(&stripped));
+            assert_eq!(stripped[..MARK.len() + 8], before[..MARK.len() + 8], "whoever reads the rest finds it");
+            let once = stripped.clone();
+            assert_eq!((strip_gps(&mut stripped), stripped), (Ok(false), once));
+        });
     }
 }

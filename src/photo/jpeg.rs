@@ -74,7 +74,11 @@ impl Picture {
         let head = Head::of(file).ok_or("it is no JPEG")?;
         refuse_strangers(&head, file)?;
         let frame = frame(&head, file)?;
-        let (scans, end) = scans(file, head.end)?;
+        let (mut at, mut said) = (head.end, Vec::new());
+        let (scans, end) = scans(file, &mut at, &mut said)?;
+        if !said.is_empty() {
+            return because("it says something between its scans");
+        }
         if !frame.is_progressive && scans > 1 {
             return because("its colours are coded one after the other");
         }
@@ -174,16 +178,30 @@ fn is_frame(marker: u8) -> bool {
     matches!(marker, 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf | marker::DHP | marker::EXP)
 }
 
-/// Where the picture ends, behind its last marker, if its head ends here.
-pub(super) fn end(file: &[u8], head: usize) -> Option<usize> {
-    scans(file, head).ok().map(|(_, marker)| marker + 2)
+/// What follows the head of a picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Rest {
+    /// What programs say there, between scans: an oddity, but not forbidden.
+    pub(super) said: Vec<Segment>,
+    /// Where the picture ends, behind its last marker; if it is cut short or damaged, where it can be read no further.
+    pub(super) end: Result<usize, usize>,
 }
 
-/// How many scans there are, and where the marker of the picture's end stands.
-fn scans(file: &[u8], from: usize) -> Result<(usize, usize), Why> {
-    let (mut at, mut scans, mut segments) = (from, 0, 0);
+impl Rest {
+    /// Behind a head that ends here.
+    pub(super) fn of(file: &[u8], head: usize) -> Self {
+        let (mut at, mut said) = (head, Vec::new());
+        let end = scans(file, &mut at, &mut said).map(|(_, marker)| marker + 2).map_err(|_| at);
+        Self { said, end }
+    }
+}
+
+/// How many scans there are, and where the marker of the picture's end stands. Goes on from `at` as far
+/// as it can, and adds what is said between scans.
+fn scans(file: &[u8], at: &mut usize, said: &mut Vec<Segment>) -> Result<(usize, usize), Why> {
+    let (mut scans, mut segments) = (0, 0);
     loop {
-        let Some((marker, after)) = next_marker(file, at) else { return because("it is cut short or damaged") };
+        let Some((marker, after)) = next_marker(file, *at) else { return because("it is cut short or damaged") };
         if marker == marker::EOI && scans > 0 {
             return Ok((scans, after - 2));
         }
@@ -192,13 +210,16 @@ fn scans(file: &[u8], from: usize) -> Result<(usize, usize), Why> {
             return because("it is damaged");
         }
         let Some(body) = body(file, after) else { return because("it is cut short or damaged") };
-        at = body.end;
+        *at = body.end;
+        if matches!(marker, marker::APP0..=marker::APP15 | marker::COM) {
+            said.push(Segment { marker, body });
+        }
         if marker == marker::SOS {
             scans += 1;
             if scans > SCANS {
                 return because("it has too many scans");
             }
-            at += coded(&file[at..]);
+            *at += coded(&file[*at..]);
         }
     }
 }
@@ -221,6 +242,7 @@ fn coded(rest: &[u8]) -> usize {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::fuzz::fuzz;
 
     /// A picture of one scan with these segments before it.
     pub(in crate::photo) fn jpeg(segments: &[(u8, &[u8])]) -> Vec<u8> {
@@ -306,5 +328,46 @@ pub(super) mod tests {
         many.extend([0xff, marker::EOI]);
         assert!(why(&many).contains("too many scans"));
         assert!(why(b"\x89PNG\r\n\x1a\n").contains("no JPEG"));
+    }
+
+    #[test]
+    fn any_file_is_walked_within_its_bytes() {
+        fuzz!("jpeg", |file: &[u8]| {
+            let picture = Picture::of(file);
+            let Some(head) = Head::of(file) else { return assert_eq!(picture, because("it is no JPEG")) };
+            assert!(head.segments.len() <= SEGMENTS);
+            let mut at = 2;
+            for Segment { marker, body } in &head.segments {
+                let (fill, written) = file[at..body.start].split_last_chunk::<3>().expect("a marker and a length");
+                let [high, low] = u16::try_from(body.len() + 2).unwrap().to_be_bytes();
+                assert!(!fill.is_empty() && fill.iter().all(|byte| *byte == 0xff));
+                assert_eq!(*written, [*marker, high, low]);
+                at = body.end;
+            }
+            assert_eq!(head.end, at);
+            match picture {
+                Err(why) => assert!(
+                    (5..100).contains(&why.len()) && why.bytes().all(|byte| byte.is_ascii_graphic() || byte == b' ')
+                ),
+                Ok(picture) => assert_is_all_there_is(file, &picture),
+            }
+        });
+    }
+
+    /// Everything that the file says stands in the picture's head, and the picture ends where it says.
+    fn assert_is_all_there_is(file: &[u8], picture: &Picture) {
+        assert_eq!(Head::of(file).as_ref(), Some(&picture.head));
+        let (alone, after) = file.split_at(picture.end + 2);
+        assert!(alone.ends_with(&[0xff, marker::EOI]) && after.iter().all(|byte| *byte == 0));
+        assert_eq!(Picture::of(alone).as_ref(), Ok(picture));
+        for eighth in 0..8 {
+            assert!(Picture::of(&alone[..picture.end * eighth / 8]).is_err());
+        }
+        assert!(Picture::of(&alone[..alone.len() - 1]).is_err());
+        assert!(Picture::of(&[alone, &[0, 1]].concat()).is_err());
+        assert!(u32::from(picture.frame.width) * u32::from(picture.frame.height) > 0);
+        let (scans, end) = alone.split_at(picture.end);
+        let said_late = [scans, &[0xff, marker::COM, 0, 3, b'!'], end].concat();
+        assert!(Picture::of(&said_late).is_err(), "what stands behind the head would be lost");
     }
 }

@@ -11,6 +11,8 @@ mod pixels;
 mod place;
 mod serve;
 mod shrink;
+#[cfg(test)]
+mod tests;
 mod xmp;
 
 pub use apart::{Made, Studio};
@@ -57,21 +59,5 @@ impl Recipe {
             max_edge: Some(edge).filter(|edge| *edge > 0),
             strip_gps: strip_gps != 0,
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_recipe_reads_back() {
-        let all = Recipe { quality: Some(90), only_to_shrink: true, max_edge: Some(u32::MAX), strip_gps: true };
-        for recipe in [all, Recipe::default(), all.without_encoding()] {
-            assert_eq!(Recipe::from_argument(&recipe.to_argument()), Some(recipe));
-        }
-        for bad in ["", "90", "101,0,0,0", "90,0,0,0,0", "90,0,-1,0"] {
-            assert_eq!(Recipe::from_argument(bad), None, "{bad}");
-        }
     }
 }
