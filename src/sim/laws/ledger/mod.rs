@@ -18,6 +18,7 @@ use crate::model::{
 use crate::schedule::{Control, Wake};
 use crate::sim::seen::Seen;
 use spent::Spent;
+use tasks::Lines;
 use trips::Trip;
 
 /// A strategy and the conditions that a task overrides.
@@ -42,6 +43,7 @@ pub(super) struct Ledger {
     pub(super) tasks: BTreeMap<TaskId, Known>,
     /// Tasks that wait or run, in the order of enqueue.
     pub(super) alive: BTreeMap<usize, TaskId>,
+    lines: Lines,
     pub(super) trips: BTreeMap<AttemptId, Trip>,
     /// How things stood when it was decided to make an attempt.
     pub(super) decided: BTreeMap<AttemptId, Decided>,
@@ -80,6 +82,7 @@ impl Ledger {
             world: World::unknown(),
             tasks: BTreeMap::new(),
             alive: BTreeMap::new(),
+            lines: Lines::default(),
             trips: BTreeMap::new(),
             decided: BTreeMap::new(),
             paused: BTreeMap::new(),

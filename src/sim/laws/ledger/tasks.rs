@@ -1,9 +1,10 @@
 //! Tasks that were acknowledged, where they stand, and who waits for whom.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Group, Ledger};
-use crate::model::{AttemptId, ItemOutcome, NewTask, Now, Settlement, TaskId, WallTime};
+use crate::model::{AttemptId, ItemOutcome, NewTask, Now, Owner, Settlement, TaskId, WallTime};
 
 /// A task that was acknowledged.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(in crate::sim::laws) struct Known {
     pub(in crate::sim::laws) task: NewTask,
     /// Its place in the order of enqueue.
     pub(super) place: usize,
+    /// The line of its key.
+    line: Option<usize>,
     pub(in crate::sim::laws) stands: Stands,
     /// The server has it.
     pub(in crate::sim::laws) taken: bool,
@@ -38,6 +41,28 @@ pub(in crate::sim::laws) enum Stands {
     Done,
     Failed,
     Cancelled,
+}
+
+/// Who came under which key, an owner's, in the order of enqueue.
+#[derive(Debug, Default)]
+pub(super) struct Lines {
+    numbers: BTreeMap<(Owner, String), usize>,
+    places: Vec<Vec<usize>>,
+}
+
+impl Lines {
+    /// The number of the line that a task joins; none without a key.
+    fn join(&mut self, task: &NewTask, place: usize) -> Option<usize> {
+        let key = task.key.clone()?;
+        let number = *self.numbers.entry((task.owner, key)).or_insert(self.places.len());
+        self.places.resize_with(self.places.len().max(number + 1), Vec::new);
+        self.places[number].push(place);
+        Some(number)
+    }
+
+    fn places(&self, line: usize) -> &[usize] {
+        &self.places[line]
+    }
 }
 
 impl Stands {
@@ -73,6 +98,7 @@ impl Ledger {
         let known = Known {
             task: task.clone(),
             place,
+            line: self.lines.join(task, place),
             stands: Stands::Waits,
             taken: false,
             word: None,
@@ -169,7 +195,7 @@ impl Ledger {
 
     /// Whom a task waits for.
     pub(in crate::sim::laws) fn waits_for(&self, known: &Known) -> Vec<TaskId> {
-        let before = known.task.key.iter().flat_map(|_| self.ahead_of(known));
+        let before = self.ahead_of(known);
         let after = known.task.after.iter().filter_map(|id| self.tasks.get(id));
         let not_done = after.filter(|other| match other.stands {
             Stands::Waits | Stands::HandedTo(_) | Stands::Runs(_) | Stands::Failed => true,
@@ -187,9 +213,9 @@ impl Ledger {
 
     /// Tasks of the same key that go before it, or go now.
     pub(in crate::sim::laws) fn ahead_of(&self, known: &Known) -> impl Iterator<Item = &Known> {
-        let alive = self.alive.values().filter_map(|id| self.tasks.get(id));
-        let of_key = alive.filter(|other| other.task.key == known.task.key && other.task.owner == known.task.owner);
-        of_key.filter(|other| {
+        let of_key = known.line.iter().flat_map(|line| self.lines.places(*line));
+        let alive = of_key.filter_map(|place| self.tasks.get(self.alive.get(place)?));
+        alive.filter(|other| {
             let ahead = other.place < known.place || other.stands.attempt().is_some();
             ahead && other.place != known.place
         })
