@@ -21,8 +21,38 @@ const ENCODERS_HEAD: usize = 20;
 /// What says that a file is JFIF 1.1 with square pixels.
 const JFIF: &[u8] = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 
-/// Encodes anew; the file is as before afterwards. The error: why there is no use in that.
-pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: impl Write) -> Result<(), Why> {
+/// Encodes anew; the file is as before afterwards. The inner error: why there is no use in that. The outer one: it cannot
+/// be written.
+pub(super) fn encode(
+    file: &mut Vec<u8>,
+    recipe: &Recipe,
+    quality: u8,
+    into: impl Write,
+) -> io::Result<Result<(), Why>> {
+    let Scaled { picture, pixels, size } = match pixels_of(file, recipe) {
+        Ok(pixels) => pixels,
+        Err(why) => return Ok(Err(why)),
+    };
+    let sampling = picture.frame.sampling;
+    let shrunk = (size != (picture.frame.width, picture.frame.height)).then_some(size);
+    let mut out = Out { into, left: file.len() * WORTH / 100, skip: 0 };
+    let written = write_head(&mut out, file, &picture, shrunk)
+        .and_then(|()| write_pixels(&mut out, &pixels, size, sampling, quality))
+        .and_then(|()| out.into.flush());
+    match written {
+        Err(_) if out.left == 0 => Ok(Err("it would hardly be smaller".to_owned())),
+        written => written.map(Ok),
+    }
+}
+
+/// What is to be encoded of a picture.
+struct Scaled {
+    picture: Picture,
+    pixels: Vec<u8>,
+    size: (u16, u16),
+}
+
+fn pixels_of(file: &mut Vec<u8>, recipe: &Recipe) -> Result<Scaled, Why> {
     let picture = Picture::of(file)?;
     let Frame { width, height, sampling, .. } = picture.frame;
     let size = shrink::fit(width, height, recipe.max_edge.unwrap_or(0));
@@ -38,11 +68,7 @@ pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: imp
     if shrinks {
         shrink::shrink(&mut pixels, (width, height), size, colours);
     }
-    let mut out = Out { into, left: file.len() * WORTH / 100, skip: 0 };
-    let written = write_head(&mut out, file, &picture, shrinks.then_some(size))
-        .and_then(|()| write_pixels(&mut out, &pixels, size, sampling, quality))
-        .and_then(|()| out.into.flush());
-    written.map_err(|error| if out.left == 0 { "it would hardly be smaller".to_owned() } else { error.to_string() })
+    Ok(Scaled { picture, pixels, size })
 }
 
 /// What decoding takes.
@@ -174,7 +200,7 @@ mod tests {
 
     fn encoded(file: &[u8], recipe: Recipe) -> Result<Vec<u8>, Why> {
         let (mut copy, mut kept) = (Vec::new(), file.to_vec());
-        let end = encode(&mut kept, &recipe, recipe.quality.unwrap(), &mut copy);
+        let end = encode(&mut kept, &recipe, recipe.quality.unwrap(), &mut copy).unwrap();
         assert_eq!(kept, file, "the original is what it was");
         end.map(|()| copy)
     }
@@ -211,6 +237,14 @@ mod tests {
         assert_eq!(encoded(&file, small).unwrap_err(), "it is as small as is asked for");
         let smaller = encoded(&file, Recipe { max_edge: Some(80), ..small }).unwrap();
         assert_eq!(Picture::of(&smaller).unwrap().frame.width, 80);
+    }
+
+    #[test]
+    fn a_copy_that_cannot_be_written_is_none_that_is_not_worth_it() {
+        let mut file = photo(160, 96, (2, 2));
+        let mut short = [0; 1000];
+        let error = encode(&mut file, &USUAL, 70, &mut short[..]).expect_err("there is no room");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
     }
 
     #[test]

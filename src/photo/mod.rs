@@ -13,7 +13,7 @@ mod serve;
 mod shrink;
 mod xmp;
 
-pub use apart::{Made, Studio};
+pub use apart::{Made, Room, Studio};
 pub use serve::make_for_another;
 
 /// What to make of a picture.

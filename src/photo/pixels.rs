@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
+use jpeg_encoder::{Encoder, EncodingError, ImageBuffer, JpegColorType, SamplingFactor};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -40,7 +40,9 @@ pub(super) fn encode(
         encoder.set_sampling_factor(sampling);
     }
     let image = Image { pixels, width, height, is_grey: sampling.is_none(), across: across.into(), down: down.into() };
-    encoder.encode_image(image).map_err(io::Error::other)
+    encoder
+        .encode_image(image)
+        .map_err(|error| if let EncodingError::IoError(error) = error { error } else { io::Error::other(error) })
 }
 
 /// Pixels as the encoder asks for them. Of each `across` by `down` pixels it takes the first one's colours, so that one

@@ -93,7 +93,7 @@ fn worker(device: &Device<'_>) -> Option<Pid> {
     children.split_whitespace().find_map(|child| Pid::from_raw(child.parse().ok()?))
 }
 
-fn until_worker(device: &Device<'_>) -> Pid {
+pub(super) fn until_worker(device: &Device<'_>) -> Pid {
     let begun = std::time::Instant::now();
     loop {
         if let Some(worker) = worker(device) {
