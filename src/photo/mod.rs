@@ -7,6 +7,7 @@ mod apart;
 mod encode;
 mod exif;
 mod jpeg;
+mod parts;
 mod pixels;
 mod place;
 mod serve;

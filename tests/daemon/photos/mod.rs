@@ -4,6 +4,7 @@
 mod full;
 mod hostile;
 mod later;
+mod memory;
 mod odd;
 mod pictures;
 mod place;
