@@ -73,7 +73,13 @@ impl Image<'_> {
         luma.extend(&brightness[y * width..][..width]);
         for (plane, buffer) in blue_and_red.iter().zip(colours) {
             let (row, end) = (&plane[y / self.down * columns..][..columns], buffer.len() + width);
-            buffer.extend(row.iter().flat_map(|value| std::iter::repeat_n(*value, self.across)));
+            if self.across == 1 {
+                buffer.extend(row);
+                continue;
+            }
+            for value in row {
+                buffer.extend([*value; 2]);
+            }
             buffer.truncate(end);
         }
     }

@@ -37,6 +37,9 @@ pub(super) fn shrink(pixels: &mut Vec<u8>, from: (u16, u16), to: (u16, u16), col
 
 /// Puts in place of so many values across and down their mean; at the edges, of those that are there.
 pub(super) fn gather(pixels: &mut Vec<u8>, from: (u16, u16), (across, down): (u8, u8)) {
+    if (across, down) == (1, 1) {
+        return;
+    }
     let (width, height) = wide(from);
     let (across, down) = (usize::from(across), usize::from(down));
     let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));

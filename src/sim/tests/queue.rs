@@ -162,7 +162,7 @@ impl Pair {
             0 | 1 => Settlement::Done(TaskResult::default()),
             2 => Settlement::Retry { due: now + Duration::from_secs(self.random.u64(0..100)), error: String::new() },
             3 => Settlement::Advanced { due: now, error: String::new() },
-            4 => Settlement::Postponed { due: now + Duration::from_secs(50), error: String::new() },
+            4 => Settlement::Postponed { due: now, error: String::new() },
             5 => Settlement::Release { cause: String::new() },
             _ => Settlement::Failed(error(Failure::Rejected)),
         };
