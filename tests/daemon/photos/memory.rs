@@ -15,7 +15,7 @@ use crate::device::{Device, HANG, tell};
 /// what is taken apart of it.
 const PICTURE: u64 = 46_000_000;
 /// Bytes that the daemon may have kept after ten of them.
-const GROWTH: u64 = 1 << 20;
+const GROWTH: u64 = 2 << 20;
 
 /// A photo of 12 megapixels, as these arguments of ImageMagick make it.
 fn twelve(device: &Device<'_>, name: &str, arguments: &[&str]) -> PathBuf {
