@@ -89,7 +89,9 @@ pub(super) fn assert_sensible(answer: &Answer, tasks: &[Claimed]) {
         | Answer::Untrusted { words }
         | Answer::NoCredential { words }
         | Answer::Unauthorized { words }
-        | Answer::Misplaced { words } => fit(words),
+        | Answer::Misplaced { words }
+        | Answer::Unready { words, .. }
+        | Answer::Withheld { words } => fit(words),
         Answer::Advanced(inner) => {
             assert!(!matches!(**inner, Answer::Results(_) | Answer::Advanced(_)));
             assert_sensible(inner, tasks);

@@ -67,6 +67,8 @@ fn settles(answer: &Answer) -> bool {
         | Answer::NoCredential { .. }
         | Answer::Unauthorized { .. }
         | Answer::Misplaced { .. }
+        | Answer::Unready { .. }
+        | Answer::Withheld { .. }
         | Answer::Advanced(_)
         | Answer::Cut(_) => false,
     }

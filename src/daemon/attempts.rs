@@ -232,6 +232,8 @@ fn gist(answer: &Answer) -> String {
         Answer::NoCredential { words } => format!("no credential: {words}"),
         Answer::Unauthorized { words } => format!("the credential is refused: {words}"),
         Answer::Misplaced { words } => format!("not at this server: {words}"),
+        Answer::Unready { words, .. } => format!("nothing was ready to be sent: {words}"),
+        Answer::Withheld { words } => format!("nothing may be sent: {words}"),
         Answer::Advanced(end) => format!("more of the file than before, then {}", gist(end)),
         Answer::Cut(cut) => format!("cut: {cut:?}"),
     }

@@ -128,6 +128,9 @@ fn log(task: TaskId, settlement: &Settlement) {
         Settlement::Advanced { due, error } => {
             debug!(%task, reason = error, "task {task}: came further, again at {}: {error}", due.as_micros());
         }
+        Settlement::Postponed { due, error } => {
+            debug!(%task, reason = error, "task {task}: not ready, again at {}: {error}", due.as_micros());
+        }
         Settlement::Release { cause } => debug!(%task, reason = cause, "task {task}: waits as before: {cause}"),
         Settlement::Failed(error) => debug!(%task, reason = %error, "task {task}: fails: {error}"),
     }

@@ -2,6 +2,7 @@
 //! with the same bytes: what they are is kept with the backend's note, and a copy that is not the same begins anew.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use tracing::{debug, warn};
 
@@ -10,13 +11,16 @@ use crate::model::{
     Answer, Claimed, FileInfo, ItemOutcome, ItemResult, Original, Payload, Quality, TaskId, TaskResult, UploadStrategy,
     Variant,
 };
-use crate::photo::{Made, Recipe, Studio};
+use crate::photo::{Made, Recipe, Room, Studio};
 use crate::schedule::rendition;
 use crate::store::Store;
 
 /// What JPEGs are encoded at.
 const BALANCED: u8 = 90;
 const CONSERVATIVE: u8 = 70;
+
+/// When to look again whether the disk has room.
+const ROOM: Duration = Duration::from_secs(300);
 
 /// Where copies are made, and by which rule.
 #[derive(Debug, Clone, Copy)]
@@ -130,8 +134,12 @@ impl Sending {
                 None
             }
             Made::Withheld(why) => {
-                let reason = format!("the place where it was taken cannot be removed from it: {why}");
-                return Err(Answer::Results(vec![ItemResult { id: *id, outcome: ItemOutcome::Rejected { reason } }]));
+                let words = format!("the place where it was taken cannot be removed from it: {why}");
+                return Err(Answer::Withheld { words });
+            }
+            Made::NoRoom(why) => {
+                let words = format!("the place where it was taken cannot be removed from it yet: {why}");
+                return Err(Answer::Unready { words, after: ROOM });
             }
         };
         let hash = copy.map(|(_, sha256, _)| hex(&sha256)).unwrap_or_default();
@@ -160,8 +168,8 @@ impl Sending {
                 upload.original_task = Some(follows);
                 if let Err(error) = store.share_file(*id, follows).await {
                     // The server has the copy, and says so again when it is asked again.
-                    let reason = format!("keeping the original for later: {error}");
-                    *outcome = ItemOutcome::Retry { after: None, reason };
+                    let words = format!("keeping the original for later: {error}");
+                    return Answer::Unready { words, after: ROOM };
                 }
             }
         }
@@ -183,7 +191,8 @@ impl Preparing<'_> {
         {
             return Made::Copy { size, sha256, is_encoded: known.quality != Quality::Original };
         }
-        self.studio.make(&self.original(id), &copy, recipe).await
+        let room = if self.store.is_full() { Room::None } else { Room::Some };
+        self.studio.make(&self.original(id), &copy, recipe, room).await
     }
 
     fn original(&self, id: TaskId) -> PathBuf {

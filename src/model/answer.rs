@@ -48,6 +48,18 @@ pub enum Answer {
         /// What it said.
         words: String,
     },
+    /// Nothing was sent: this device could not make ready what is to go, such as for want of space.
+    Unready {
+        /// What stood in the way.
+        words: String,
+        /// When to look again.
+        after: Duration,
+    },
+    /// Nothing was sent: what is to go may not.
+    Withheld {
+        /// Why.
+        words: String,
+    },
     /// The server has more of the file than it had before; what ended the attempt all the same.
     Advanced(Box<Answer>),
     /// We ended it ourselves.

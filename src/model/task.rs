@@ -264,6 +264,13 @@ pub enum Settlement {
         /// What happened.
         error: String,
     },
+    /// Nothing counted, due at this time: the device was not ready for it.
+    Postponed {
+        /// Not before.
+        due: WallTime,
+        /// What stood in the way.
+        error: String,
+    },
     /// Nothing counted: it waits as before, due as before.
     Release {
         /// What happened, for the task's history; empty leaves no trace.

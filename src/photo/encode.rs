@@ -4,9 +4,10 @@
 use std::io::{self, Write};
 
 use super::jpeg::{Frame, Picture, Why, marker};
-use super::{Recipe, exif, pixels, shrink};
+use super::pixels::{Pixels, Sampling};
+use super::{Recipe, exif, parts, pixels, shrink};
 
-/// Bytes that a picture may take to be encoded: 54 megapixels; coded progressively 27, or 18 of fine colours.
+/// Bytes that a picture may take to be encoded: 54 megapixels; coded progressively with fine colours 32.
 pub(super) const MEMORY: usize = 160 << 20;
 
 /// A copy is worth what it loses only if it is smaller than so many hundredths of its original.
@@ -21,8 +22,38 @@ const ENCODERS_HEAD: usize = 20;
 /// What says that a file is JFIF 1.1 with square pixels.
 const JFIF: &[u8] = b"JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
 
-/// Encodes anew; the file is as before afterwards. The error: why there is no use in that.
-pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: impl Write) -> Result<(), Why> {
+/// Encodes anew; the file is as before afterwards. The inner error: why there is no use in that. The outer one: it cannot
+/// be written.
+pub(super) fn encode(
+    file: &mut Vec<u8>,
+    recipe: &Recipe,
+    quality: u8,
+    into: impl Write,
+) -> io::Result<Result<(), Why>> {
+    let Scaled { picture, pixels, size, sampling } = match pixels_of(file, recipe, quality) {
+        Ok(pixels) => pixels,
+        Err(why) => return Ok(Err(why)),
+    };
+    let shrunk = (size != (picture.frame.width, picture.frame.height)).then_some(size);
+    let mut out = Out { into, left: file.len() * WORTH / 100, skip: 0 };
+    let written = write_head(&mut out, file, &picture, shrunk)
+        .and_then(|()| write_pixels(&mut out, &pixels, size, sampling, quality))
+        .and_then(|()| out.into.flush());
+    match written {
+        Err(_) if out.left == 0 => Ok(Err("it would hardly be smaller".to_owned())),
+        written => written.map(Ok),
+    }
+}
+
+/// What is to be encoded of a picture.
+struct Scaled {
+    picture: Picture,
+    pixels: Pixels,
+    size: (u16, u16),
+    sampling: Sampling,
+}
+
+fn pixels_of(file: &mut Vec<u8>, recipe: &Recipe, quality: u8) -> Result<Scaled, Why> {
     let picture = Picture::of(file)?;
     let Frame { width, height, sampling, .. } = picture.frame;
     let size = shrink::fit(width, height, recipe.max_edge.unwrap_or(0));
@@ -30,19 +61,25 @@ pub(super) fn encode(file: &mut Vec<u8>, recipe: &Recipe, quality: u8, into: imp
     if recipe.only_to_shrink && !shrinks {
         return Err("it is as small as is asked for".to_owned());
     }
-    if memory(&picture.frame) + file.len() > MEMORY {
+    // What is taken apart has all bytes of the file once more.
+    let files = if picture.frame.is_progressive { 2 } else { 1 };
+    if memory(&picture.frame) + files * file.len() > MEMORY {
         return Err(format!("{width} by {height} pixels are too many"));
     }
-    let mut pixels = decode(file, &picture)?;
-    let colours = if sampling.is_some() { 3 } else { 1 };
-    if shrinks {
-        shrink::shrink(&mut pixels, (width, height), size, colours);
-    }
-    let mut out = Out { into, left: file.len() * WORTH / 100, skip: 0 };
-    let written = write_head(&mut out, file, &picture, shrinks.then_some(size))
-        .and_then(|()| write_pixels(&mut out, &pixels, size, sampling, quality))
-        .and_then(|()| out.into.flush());
-    written.map_err(|error| if out.left == 0 { "it would hardly be smaller".to_owned() } else { error.to_string() })
+    let coarse = sampling.map(|sampling| if quality < FINE { (2, 2) } else { sampling });
+    let pixels = match (sampling, coarse) {
+        (Some(sampling), Some(coarse)) if picture.frame.is_progressive => {
+            Pixels::Apart(planes(file, &picture, size, sampling, coarse)?)
+        }
+        _ => {
+            let mut pixels = decode(file, &picture)?;
+            if shrinks {
+                shrink::shrink(&mut pixels, (width, height), size, if sampling.is_some() { 3 } else { 1 });
+            }
+            Pixels::Woven(pixels)
+        }
+    };
+    Ok(Scaled { picture, pixels, size, sampling: coarse })
 }
 
 /// What decoding takes.
@@ -51,10 +88,41 @@ fn memory(frame: &Frame) -> usize {
     let (h, v) = frame.sampling.unwrap_or((1, 1));
     let pixels = padded(frame.width, h) * padded(frame.height, v);
     let colours = if frame.sampling.is_some() { 3 } else { 1 };
-    // Two bytes a coefficient; each other colour has as many as one pixel in h × v.
-    let coefficients =
-        if frame.is_progressive { 2 * (pixels + (colours - 1) * pixels / usize::from(h * v)) } else { 0 };
-    pixels * colours + coefficients
+    if !frame.is_progressive {
+        return pixels * colours;
+    }
+    // One colour after the other: a byte a pixel, and while it is decoded two more a coefficient. Of each colour there is
+    // one in h × v. Brightness is the first, the last colour has two beside it.
+    let colour = if frame.sampling.is_some() { pixels / usize::from(h * v) } else { 0 };
+    (3 * pixels).max(pixels + 4 * colour)
+}
+
+/// The pixels of a progressive picture of this `sampling`, made smaller to `size`, and of its colours one for so many pixels
+/// as `coarse` says: brightness and both colours apart, decoded one after the other.
+fn planes(
+    file: &[u8],
+    picture: &Picture,
+    size: (u16, u16),
+    sampling: (u8, u8),
+    coarse: (u8, u8),
+) -> Result<[Vec<u8>; 3], Why> {
+    let (whole, mut planes) = ((picture.frame.width, picture.frame.height), Vec::with_capacity(3));
+    for part in parts::parts(file, picture)? {
+        let (across, down) = if planes.is_empty() { (1, 1) } else { sampling };
+        let of = |(width, height): (u16, u16)| (width.div_ceil(across.into()), height.div_ceil(down.into()));
+        let mut plane = pixels::decode(&part, true).map_err(|error| format!("it is damaged: {error}"))?;
+        if plane.len() != usize::from(of(whole).0) * usize::from(of(whole).1) {
+            return Err("it is not as large as it says".to_owned());
+        }
+        if size != whole {
+            shrink::shrink(&mut plane, of(whole), of(size), 1);
+        }
+        if !planes.is_empty() {
+            shrink::gather(&mut plane, of(size), (coarse.0 / across, coarse.1 / down));
+        }
+        planes.push(plane);
+    }
+    planes.try_into().map_err(|_| "it has not three colours".to_owned())
 }
 
 /// Brightness and colours of each pixel, row by row.
@@ -111,13 +179,12 @@ fn write_segment(out: &mut impl Write, marker: u8, body: &[u8]) -> io::Result<()
 
 fn write_pixels<W: Write>(
     out: &mut Out<W>,
-    pixels: &[u8],
+    pixels: &Pixels,
     size: (u16, u16),
-    sampling: Option<(u8, u8)>,
+    sampling: Sampling,
     quality: u8,
 ) -> io::Result<()> {
     out.skip = ENCODERS_HEAD;
-    let sampling = sampling.map(|sampling| if quality < FINE { (2, 2) } else { sampling });
     pixels::encode(pixels, size, sampling, quality, out)
 }
 
@@ -160,7 +227,7 @@ mod tests {
             *value = (at / 97 % 150) as u8 + random.u8(0..100);
         }
         let mut file = Vec::new();
-        pixels::encode(&pixels, (width, height), Some(sampling), 99, &mut file).unwrap();
+        pixels::encode(&Pixels::Woven(pixels), (width, height), Some(sampling), 99, &mut file).unwrap();
         let mut said = Vec::new();
         write_segment(&mut said, marker::APP1, &[xmp_mark(), b"<x/>"].concat()).unwrap();
         write_segment(&mut said, marker::APP14, b"Adobe\0\x64\0\0\0\0\x01").unwrap();
@@ -174,7 +241,7 @@ mod tests {
 
     fn encoded(file: &[u8], recipe: Recipe) -> Result<Vec<u8>, Why> {
         let (mut copy, mut kept) = (Vec::new(), file.to_vec());
-        let end = encode(&mut kept, &recipe, recipe.quality.unwrap(), &mut copy);
+        let end = encode(&mut kept, &recipe, recipe.quality.unwrap(), &mut copy).unwrap();
         assert_eq!(kept, file, "the original is what it was");
         end.map(|()| copy)
     }
@@ -214,6 +281,14 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_that_cannot_be_written_is_none_that_is_not_worth_it() {
+        let mut file = photo(160, 96, (2, 2));
+        let mut short = [0; 1000];
+        let error = encode(&mut file, &USUAL, 70, &mut short[..]).expect_err("there is no room");
+        assert_eq!(error.kind(), io::ErrorKind::WriteZero);
+    }
+
+    #[test]
     fn a_picture_that_ends_too_early_is_not_filled_with_grey() {
         let file = photo(320, 240, (2, 2));
         for part in [3, 2] {
@@ -236,21 +311,21 @@ mod tests {
         let memory = |width, height, is_progressive| {
             memory(&Frame { width, height, is_progressive, sampling: Some((2, 2)) }) >> 20
         };
-        assert_eq!((memory(4000, 3000, false), memory(4000, 3000, true)), (34, 68));
+        assert_eq!((memory(4000, 3000, false), memory(4000, 3000, true)), (34, 34));
     }
 
     /// The last row and column of a block that is not whole are told apart from nothing.
     #[test]
     fn one_colour_stays_so_up_to_the_edge() {
         for (width, height) in [(17, 17), (16, 18), (31, 2), (50, 50)] {
-            let image = |pixels: &[u8], quality| {
+            let image = |pixels: &Pixels, quality| {
                 let (mut out, size) = (Vec::new(), (width, height));
                 let mut out_ = Out { into: &mut out, left: 1 << 20, skip: 0 };
                 write_pixels(&mut out_, pixels, size, Some((2, 2)), quality).unwrap();
                 [&[0xff, marker::SOI][..], &out].concat()
             };
             let pixels: Vec<u8> = [90, 200, 60].repeat(usize::from(width) * usize::from(height));
-            let mut file = image(&pixels, 95);
+            let mut file = image(&Pixels::Woven(pixels.clone()), 95);
             let picture = Picture::of(&file).unwrap();
             let decoded = decode(&mut file, &picture).unwrap();
             let worst = decoded.iter().zip(&pixels).map(|(a, b)| a.abs_diff(*b)).max();

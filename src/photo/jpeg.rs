@@ -15,11 +15,15 @@ pub(super) mod marker {
     pub(in crate::photo) const APP14: u8 = 0xee;
     pub(in crate::photo) const APP15: u8 = 0xef;
     pub(in crate::photo) const COM: u8 = 0xfe;
+    pub(in crate::photo) const SOF2: u8 = 0xc2;
+    pub(in crate::photo) const DHT: u8 = 0xc4;
+    pub(in crate::photo) const DQT: u8 = 0xdb;
+    pub(in crate::photo) const DRI: u8 = 0xdd;
     pub(super) const DNL: u8 = 0xdc;
     pub(super) const DHP: u8 = 0xde;
     pub(super) const EXP: u8 = 0xdf;
     pub(super) const TEM: u8 = 0x01;
-    pub(super) const RST: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
+    pub(in crate::photo) const RST: std::ops::RangeInclusive<u8> = 0xd0..=0xd7;
 }
 
 /// Scans that a picture may have: programs that make progressive ones use about ten.
@@ -107,7 +111,7 @@ impl Head {
 }
 
 /// The marker at this place, and where what belongs to it begins. Bytes of ones may fill the space before it.
-fn next_marker(file: &[u8], at: usize) -> Option<(u8, usize)> {
+pub(super) fn next_marker(file: &[u8], at: usize) -> Option<(u8, usize)> {
     let rest = file.get(at..)?;
     let fill = rest.iter().take_while(|byte| **byte == 0xff).count();
     let marker = *rest.get(fill)?;
@@ -119,7 +123,7 @@ fn has_body(marker: u8) -> bool {
 }
 
 /// The body of the segment whose length stands here.
-fn body(file: &[u8], at: usize) -> Option<Range<usize>> {
+pub(super) fn body(file: &[u8], at: usize) -> Option<Range<usize>> {
     let [high, low, ..] = *file.get(at..)? else { return None };
     let length = usize::from(u16::from_be_bytes([high, low]));
     let end = at + length;
@@ -147,7 +151,7 @@ fn frame(head: &Head, file: &[u8]) -> Result<Frame, Why> {
     let [Segment { marker, body }] = frames[..] else { return because("it has not one frame") };
     let is_progressive = match *marker {
         0xc0 | 0xc1 => false,
-        0xc2 => true,
+        marker::SOF2 => true,
         marker::DHP | marker::EXP | 0xc5..=0xc7 => return because("it is hierarchical"),
         0xc3 => return because("it is lossless"),
         _ => return because("it is coded arithmetically"),
@@ -225,7 +229,7 @@ fn scans(file: &[u8], at: &mut usize, said: &mut Vec<Segment>) -> Result<(usize,
 }
 
 /// Bytes until the next marker that ends a scan.
-fn coded(rest: &[u8]) -> usize {
+pub(super) fn coded(rest: &[u8]) -> usize {
     let mut at = 0;
     while let Some(found) = rest[at..].iter().position(|byte| *byte == 0xff) {
         at += found;

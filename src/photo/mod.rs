@@ -7,6 +7,7 @@ mod apart;
 mod encode;
 mod exif;
 mod jpeg;
+mod parts;
 mod pixels;
 mod place;
 mod serve;
@@ -15,7 +16,7 @@ mod shrink;
 mod tests;
 mod xmp;
 
-pub use apart::{Made, Studio};
+pub use apart::{Made, Room, Studio};
 pub use serve::make_for_another;
 
 /// What to make of a picture.

@@ -7,7 +7,7 @@
 
 use std::io::{self, Write};
 
-use jpeg_encoder::{Encoder, ImageBuffer, JpegColorType, SamplingFactor};
+use jpeg_encoder::{Encoder, EncodingError, ImageBuffer, JpegColorType, SamplingFactor};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
@@ -15,6 +15,14 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// How often brightness stands for each colour, across and down; `None` for a grey picture.
 pub(super) type Sampling = Option<(u8, u8)>;
+
+/// The pixels of a picture.
+pub(super) enum Pixels {
+    /// Brightness and, if it has some, both colours of each pixel, row by row.
+    Woven(Vec<u8>),
+    /// Brightness of each pixel, and both colours as they are encoded: one for so many pixels across and down.
+    Apart([Vec<u8>; 3]),
+}
 
 /// Brightness and, if the picture is not `grey`, both colours of each pixel, row by row. The error is what the decoder says.
 pub(super) fn decode(jpeg: &[u8], grey: bool) -> Result<Vec<u8>, String> {
@@ -26,9 +34,9 @@ pub(super) fn decode(jpeg: &[u8], grey: bool) -> Result<Vec<u8>, String> {
     JpegDecoder::new_with_options(ZCursor::new(jpeg), options).decode().map_err(|error| format!("{error:?}"))
 }
 
-/// Encodes pixels as [`decode`] gives them, as a JPEG of this `quality` (1 to 100, as IJG's libjpeg counts).
+/// Encodes pixels as a JPEG of this `quality` (1 to 100, as IJG's libjpeg counts).
 pub(super) fn encode(
-    pixels: &[u8],
+    pixels: &Pixels,
     (width, height): (u16, u16),
     sampling: Sampling,
     quality: u8,
@@ -40,13 +48,15 @@ pub(super) fn encode(
         encoder.set_sampling_factor(sampling);
     }
     let image = Image { pixels, width, height, is_grey: sampling.is_none(), across: across.into(), down: down.into() };
-    encoder.encode_image(image).map_err(io::Error::other)
+    encoder
+        .encode_image(image)
+        .map_err(|error| if let EncodingError::IoError(error) = error { error } else { io::Error::other(error) })
 }
 
 /// Pixels as the encoder asks for them. Of each `across` by `down` pixels it takes the first one's colours, so that one
 /// has their mean.
 struct Image<'a> {
-    pixels: &'a [u8],
+    pixels: &'a Pixels,
     width: u16,
     height: u16,
     is_grey: bool,
@@ -55,9 +65,57 @@ struct Image<'a> {
 }
 
 impl Image<'_> {
-    fn row(&self, y: usize) -> &[u8] {
+    fn fill_from_planes(&self, y: usize, planes: &[Vec<u8>; 3], buffers: &mut [Vec<u8>; 4]) {
+        let width = usize::from(self.width);
+        let columns = width.div_ceil(self.across);
+        let [luma, colours @ ..] = buffers;
+        let [brightness, blue_and_red @ ..] = planes;
+        luma.extend(&brightness[y * width..][..width]);
+        for (plane, buffer) in blue_and_red.iter().zip(colours) {
+            let (row, end) = (&plane[y / self.down * columns..][..columns], buffer.len() + width);
+            if self.across == 1 {
+                buffer.extend(row);
+                continue;
+            }
+            for value in row {
+                buffer.extend([*value; 2]);
+            }
+            buffer.truncate(end);
+        }
+    }
+
+    fn fill_from_rows(&self, y: usize, pixels: &[u8], buffers: &mut [Vec<u8>; 4]) {
         let length = usize::from(self.width) * if self.is_grey { 1 } else { 3 };
-        &self.pixels[y * length..][..length]
+        let row_at = |y: usize| &pixels[y * length..][..length];
+        let row = row_at(y);
+        let [luma, blue, red, _] = buffers;
+        if self.is_grey {
+            return luma.extend(row);
+        }
+        let (pixels, _) = row.as_chunks::<3>();
+        luma.extend(pixels.iter().map(|pixel| pixel[0]));
+        let is_last = y + 1 == usize::from(self.height);
+        if !y.is_multiple_of(self.down) && !is_last {
+            // Not looked at. The last row is, also in place of those that are missing below it.
+            blue.resize(luma.len(), 0);
+            red.resize(luma.len(), 0);
+            return;
+        }
+        let (below, _) = row_at(if self.down == 2 && !is_last { y + 1 } else { y }).as_chunks::<3>();
+        if self.across == 1 {
+            blue.extend(pixels.iter().zip(below).map(|(pixel, below)| mean(&[pixel[1], below[1]])));
+            red.extend(pixels.iter().zip(below).map(|(pixel, below)| mean(&[pixel[2], below[2]])));
+            return;
+        }
+        let ((pairs, single), (below, single_below)) = (pixels.as_chunks::<2>(), below.as_chunks::<2>());
+        for ([a, b], [c, d]) in pairs.iter().zip(below) {
+            blue.extend([mean(&[a[1], b[1], c[1], d[1]]); 2]);
+            red.extend([mean(&[a[2], b[2], c[2], d[2]]); 2]);
+        }
+        if let ([a], [c]) = (single, single_below) {
+            blue.push(mean(&[a[1], c[1]]));
+            red.push(mean(&[a[2], c[2]]));
+        }
     }
 }
 
@@ -76,34 +134,9 @@ impl ImageBuffer for Image<'_> {
 
     fn fill_buffers(&self, y: u16, buffers: &mut [Vec<u8>; 4]) {
         let y = usize::from(y);
-        let row = self.row(y);
-        let [luma, blue, red, _] = buffers;
-        if self.is_grey {
-            return luma.extend(row);
-        }
-        let (pixels, _) = row.as_chunks::<3>();
-        luma.extend(pixels.iter().map(|pixel| pixel[0]));
-        let is_last = y + 1 == usize::from(self.height);
-        if y % self.down != 0 && !is_last {
-            // Not looked at. The last row is, also in place of those that are missing below it.
-            blue.resize(luma.len(), 0);
-            red.resize(luma.len(), 0);
-            return;
-        }
-        let (below, _) = self.row(if self.down == 2 && !is_last { y + 1 } else { y }).as_chunks::<3>();
-        if self.across == 1 {
-            blue.extend(pixels.iter().zip(below).map(|(pixel, below)| mean(&[pixel[1], below[1]])));
-            red.extend(pixels.iter().zip(below).map(|(pixel, below)| mean(&[pixel[2], below[2]])));
-            return;
-        }
-        let ((pairs, single), (below, single_below)) = (pixels.as_chunks::<2>(), below.as_chunks::<2>());
-        for ([a, b], [c, d]) in pairs.iter().zip(below) {
-            blue.extend([mean(&[a[1], b[1], c[1], d[1]]); 2]);
-            red.extend([mean(&[a[2], b[2], c[2], d[2]]); 2]);
-        }
-        if let ([a], [c]) = (single, single_below) {
-            blue.push(mean(&[a[1], c[1]]));
-            red.push(mean(&[a[2], c[2]]));
+        match self.pixels {
+            Pixels::Woven(pixels) => self.fill_from_rows(y, pixels, buffers),
+            Pixels::Apart(planes) => self.fill_from_planes(y, planes, buffers),
         }
     }
 }

@@ -35,6 +35,28 @@ pub(super) fn shrink(pixels: &mut Vec<u8>, from: (u16, u16), to: (u16, u16), col
     pixels.shrink_to_fit();
 }
 
+/// Puts in place of so many values across and down their mean; at the edges, of those that are there.
+pub(super) fn gather(pixels: &mut Vec<u8>, from: (u16, u16), (across, down): (u8, u8)) {
+    if (across, down) == (1, 1) {
+        return;
+    }
+    let (width, height) = wide(from);
+    let (across, down) = (usize::from(across), usize::from(down));
+    let (columns, rows) = (width.div_ceil(across), height.div_ceil(down));
+    for (y, x) in (0..rows).flat_map(|y| (0..columns).map(move |x| (y, x))) {
+        let (mut sum, mut count) = (0, 0);
+        for row in y * down..((y + 1) * down).min(height) {
+            let values = &pixels[row * width..][x * across..((x + 1) * across).min(width)];
+            sum += values.iter().map(|value| usize::from(*value)).sum::<usize>();
+            count += values.len();
+        }
+        // None that is still to be read lies before it.
+        pixels[y * columns + x] = ((sum + count / 2) / count) as u8;
+    }
+    pixels.truncate(columns * rows);
+    pixels.shrink_to_fit();
+}
+
 /// One row, of which each value is `depth` times too large.
 fn across(sums: &[u32], into: &mut [u8], (width, new_width): (usize, usize), colours: usize, depth: usize) {
     let whole = (width * depth) as u64;
@@ -84,6 +106,19 @@ mod tests {
         let mut pixels = vec![0, 60, 120];
         shrink(&mut pixels, (3, 1), (2, 1), 1);
         assert_eq!(pixels, [20, 100]);
+    }
+
+    #[test]
+    fn what_stands_for_several_is_their_mean() {
+        let gathered = |times| {
+            let mut pixels = vec![10, 20, 30, 50, 60, 71];
+            gather(&mut pixels, (3, 2), times);
+            pixels
+        };
+        assert_eq!(gathered((1, 1)), [10, 20, 30, 50, 60, 71]);
+        assert_eq!(gathered((2, 1)), [15, 30, 55, 71]);
+        assert_eq!(gathered((1, 2)), [30, 40, 51]);
+        assert_eq!(gathered((2, 2)), [35, 51]);
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) enum Decision {
     Retry { after: Option<Duration>, error: String },
     /// The server has more of it than before, and wants the rest later: nothing is counted, and the count is 0 again.
     Advance { after: Option<Duration>, error: String },
+    /// The device was not ready for it: nothing is counted.
+    Postpone { after: Duration, error: String },
     /// The server will never take it.
     Fail(TaskError),
     /// Nothing is counted; `cause` goes to its history unless empty.
@@ -100,6 +102,9 @@ pub(super) fn judge(answer: Answer, batch: &[TaskId], endpoint: Endpoint) -> Out
         Answer::Unauthorized { words } => ill(batch, Ill::Auth, words, None),
         // The right server, and no place of ours there: no task is to blame.
         Answer::Misplaced { words } => ill(batch, Ill::Config, words, None),
+        // No server was asked. Others may be: what they carry needs nothing made of it.
+        Answer::Unready { words, after } => unsent(batch, &Decision::Postpone { after, error: words }),
+        Answer::Withheld { words } => unsent(batch, &Decision::Fail(TaskError { failure: Failure::Rejected, words })),
         // More of the file arrived than before; then that.
         Answer::Advanced(end) => advanced(judge(*end, batch, endpoint)),
         // We hung up; what the server did until then, its duplicate check will tell us.
@@ -193,6 +198,11 @@ fn ill(batch: &[TaskId], ill: Ill, words: String, retry_after: Option<Duration>)
         backend: Verdict::Ill { ill, words, retry_after },
         batch: Blame::Nobody,
     }
+}
+
+fn unsent(batch: &[TaskId], decision: &Decision) -> Outcome {
+    let tasks = batch.iter().map(|task| (*task, decision.clone())).collect();
+    Outcome { tasks, backend: Verdict::Unchanged, batch: Blame::Nobody }
 }
 
 /// An upload that has come further: what the server says of the task counts nothing, and it starts counting anew.

@@ -283,7 +283,11 @@ pub(super) fn doubt(answer: &Answer, secure: bool) -> Option<Doubt> {
         }
         Answer::Unreachable { .. } => Some(Doubt::Silence),
         Answer::Advanced(end) => doubt(end, secure),
-        Answer::Results(_) | Answer::NoCredential { .. } | Answer::Cut(_) => None,
+        Answer::Results(_)
+        | Answer::NoCredential { .. }
+        | Answer::Unready { .. }
+        | Answer::Withheld { .. }
+        | Answer::Cut(_) => None,
     }
 }
 

@@ -393,6 +393,11 @@ impl Scheduler {
                 let wait = backoff::wait(&mut self.rng, cap, attempt.strategy.multiplier, 1, after);
                 Settlement::Advanced { due: now.wall + wait, error }
             }
+            Decision::Postpone { after, error } => {
+                let cap = self.config.limits.backoff_cap;
+                let wait = backoff::wait(&mut self.rng, cap, attempt.strategy.multiplier, 1, Some(after));
+                Settlement::Postponed { due: now.wall + wait, error }
+            }
             Decision::Fail(error) => Settlement::Failed(error),
             Decision::Release { cause } => Settlement::Release { cause },
         }

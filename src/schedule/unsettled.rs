@@ -42,7 +42,7 @@ impl Unsettled {
 /// than any can be was set before the store failed.
 fn as_of(mut settlement: Settlement, then: Now, now: Now, cap: Duration) -> Settlement {
     match &mut settlement {
-        Settlement::Retry { due, .. } | Settlement::Advanced { due, .. } => {
+        Settlement::Retry { due, .. } | Settlement::Advanced { due, .. } | Settlement::Postponed { due, .. } => {
             let wait = due.saturating_since(then.wall);
             let wait = if wait > backoff::ASKED_CAP + cap { cap } else { wait };
             *due = now.wall_of(then.moment + wait);

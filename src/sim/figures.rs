@@ -178,7 +178,10 @@ impl Counter {
                 let Some((name, _)) = self.open.get(&id).cloned() else { return };
                 self.fate(name).lost += 1;
             }
-            Settlement::Retry { .. } | Settlement::Advanced { .. } | Settlement::Release { .. } => {}
+            Settlement::Retry { .. }
+            | Settlement::Advanced { .. }
+            | Settlement::Postponed { .. }
+            | Settlement::Release { .. } => {}
         }
     }
 

@@ -267,6 +267,11 @@ impl Store {
         self.spool.copies()
     }
 
+    /// Whether the disk is full: what was kept aside is in use, and what is free is needed to record ends.
+    pub fn is_full(&self) -> bool {
+        self.spool.is_full()
+    }
+
     /// Something is about to be made of this task's file, in [`copies`](Self::copies): it goes with the file.
     pub fn expect_copy(&self, id: TaskId) {
         self.spool.expect_copy(id);

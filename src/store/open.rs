@@ -63,7 +63,7 @@ pub(super) fn open(
 fn open_spool(places: &Places, writer: &Writer, is_salvaged: bool) -> Result<Spool, OpenError> {
     let folder = &places.spool();
     let io_error = |source| OpenError::Io { doing: "opening the spool", path: folder.clone(), source };
-    let spool = Spool::open(folder, &places.copies(), writer.held.clone()).map_err(io_error)?;
+    let spool = Spool::open(folder, &places.copies(), writer.held.clone(), writer.reserve.level()).map_err(io_error)?;
     if !is_salvaged {
         let sqlite = |source| OpenError::Sqlite { doing: "looking for the tasks of", path: folder.clone(), source };
         spool.sweep_orphans(&writer.conn).map_err(sqlite)?;

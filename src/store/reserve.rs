@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -13,26 +15,31 @@ use rustix::io::Errno;
 pub(super) struct Reserve {
     file: File,
     size: u64,
-    full: bool,
+    full: Arc<AtomicBool>,
 }
 
 impl Reserve {
     /// Opens or makes the file and fills it; on a full disk it stays spent until there is space.
     pub(super) fn open(path: &Path, size: u64) -> io::Result<Self> {
         let file = OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path)?;
-        let mut reserve = Self { file, size, full: false };
+        let mut reserve = Self { file, size, full: Arc::default() };
         reserve.refill();
         Ok(reserve)
     }
 
     /// Whether the space is used up, so that nothing may be added to the queue.
     pub(super) fn is_spent(&self) -> bool {
-        !self.full
+        !self.full.load(Relaxed)
+    }
+
+    /// What says elsewhere whether the space is there.
+    pub(super) fn level(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.full)
     }
 
     /// Tries to take the space; whether it is there now. A reserve of 0 bytes always is.
     pub(super) fn refill(&mut self) -> bool {
-        self.full = match self.take() {
+        let full = match self.take() {
             Ok(()) => true,
             Err(error) => {
                 tracing::debug!("the reserve cannot be filled: {error}");
@@ -41,7 +48,8 @@ impl Reserve {
                 false
             }
         };
-        self.full
+        self.full.store(full, Relaxed);
+        full
     }
 
     fn take(&mut self) -> io::Result<()> {
@@ -70,10 +78,10 @@ impl Reserve {
 
     /// Gives the space to whoever writes next; whether there was any.
     pub(super) fn release(&mut self) -> bool {
-        if !self.full || self.size == 0 {
+        if self.is_spent() || self.size == 0 {
             return false;
         }
-        self.full = false;
+        self.full.store(false, Relaxed);
         // Synced, since a journaling file system gives blocks back only when its journal is written.
         match self.file.set_len(0).and_then(|()| self.file.sync_all()) {
             Ok(()) => true,

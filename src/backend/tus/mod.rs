@@ -92,7 +92,9 @@ fn words(answer: &Answer) -> String {
         | Answer::Untrusted { words }
         | Answer::NoCredential { words }
         | Answer::Unauthorized { words }
-        | Answer::Misplaced { words } => words.clone(),
+        | Answer::Misplaced { words }
+        | Answer::Unready { words, .. }
+        | Answer::Withheld { words } => words.clone(),
         Answer::Advanced(end) => self::words(end),
         Answer::Results(_) | Answer::Cut(_) => String::new(),
     }

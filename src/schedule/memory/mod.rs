@@ -183,6 +183,10 @@ impl Memory {
                     row.comes_back(*due, 0, error);
                     self.turn(place, State::Pending, now);
                 }
+                Settlement::Postponed { due, error } => {
+                    row.comes_back(*due, row.attempts, error);
+                    self.turn(place, State::Pending, now);
+                }
                 Settlement::Release { .. } => {
                     // It was due when it was claimed: later than now only by a clock that was set back since.
                     (row.due, row.crashes) = (row.due.min(now), 0);

@@ -133,6 +133,24 @@ fn what_has_come_further_counts_nothing_and_starts_counting_anew() {
     assert!(matches!(settlement, Settlement::Release { .. }), "an outage is the backend's: {settlement:?}");
 }
 
+#[test]
+fn what_the_device_is_not_ready_to_send_waits_uncounted_and_holds_up_no_other() {
+    let mut rig = Rig::online(config());
+    rig.enqueue("photo", 1);
+    let after = Duration::from_secs(300);
+    for attempt in 1..=9 {
+        rig.answer(Answer::Unready { words: "full".to_owned(), after });
+        let (id, settlement) = rig.log.settled.last().cloned().expect("settled");
+        let Settlement::Postponed { due, error } = settlement else { panic!("{attempt}: {settlement:?}") };
+        assert!(due >= rig.now.wall + after && error == "full");
+        assert_eq!(rig.store.get(id).attempts, 0);
+        assert_eq!(blocked(&rig, "photo"), [], "the backend is not taken for being down");
+        rig.pass(Duration::from_secs(900));
+        rig.feed(Input::Woken);
+        assert_eq!(rig.running.len(), 1);
+    }
+}
+
 /// Found by the simulator: on a link that loses one request in ten, a server that takes chunk after chunk was soon asked
 /// only each quarter of an hour.
 #[test]

@@ -237,7 +237,7 @@ impl<'a> Driver<'a> {
     fn answer(&mut self, tasks: &[TaskId], depth: u8) -> Answer {
         let words = String::new();
         let asked = Duration::from_secs(self.choices.number());
-        match self.choices.below(10) {
+        match self.choices.below(12) {
             0..=2 => Answer::Results(self.results(tasks)),
             3 | 4 => {
                 let codes = [400, 401, 404, 409, 413, 429, 500, 501, 503, 200, 304, 0, 999];
@@ -248,6 +248,8 @@ impl<'a> Driver<'a> {
             7 => Answer::Untrusted { words },
             8 if depth > 0 => Answer::Advanced(Box::new(self.answer(tasks, depth - 1))),
             8 => Answer::NoCredential { words },
+            9 => Answer::Unready { words, after: asked },
+            10 => Answer::Withheld { words },
             _ => Answer::Cut(*self.choices.one(&[
                 Cut::Link,
                 Cut::Condition,
@@ -299,9 +301,10 @@ impl<'a> Driver<'a> {
 
     fn unsettled(&mut self) {
         let task = self.any_task();
-        let settlement = match self.choices.below(3) {
+        let settlement = match self.choices.below(4) {
             0 => Settlement::Release { cause: String::new() },
             1 => Settlement::Retry { due: self.wall(), error: String::new() },
+            2 => Settlement::Postponed { due: self.wall(), error: String::new() },
             _ => Settlement::Done(TaskResult::default()),
         };
         *self.open.entry(task).or_default() += 1;

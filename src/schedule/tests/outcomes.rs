@@ -122,6 +122,25 @@ fn a_server_that_has_not_what_config_names_is_never_a_tasks_fault() {
 }
 
 #[test]
+fn what_this_device_cannot_or_may_not_send_says_nothing_of_the_server() {
+    let (words, after) = ("full".to_owned(), Duration::from_secs(300));
+    let decisions = [
+        (Answer::Unready { words: words.clone(), after }, Decision::Postpone { after, error: words.clone() }),
+        (
+            Answer::Withheld { words: words.clone() },
+            Decision::Fail(TaskError { failure: Failure::Rejected, words: words.clone() }),
+        ),
+    ];
+    for (answer, decision) in decisions {
+        for endpoint in BOTH {
+            let outcome = judge(answer.clone(), &batch(1), endpoint);
+            assert_eq!(outcome.tasks, [(task(1), decision.clone())]);
+            assert_eq!((outcome.backend, outcome.batch), (Verdict::Unchanged, Blame::Nobody));
+        }
+    }
+}
+
+#[test]
 fn statuses_of_a_wrong_url() {
     for code in [404, 405, 410, 501] {
         assert_outage(&status(code), Ill::Config, &[Endpoint::Unproven]);

@@ -465,7 +465,7 @@ fn word_of(answer: &Answer, tasks: usize, proven: bool) -> Word {
         Answer::NoCredential { .. } | Answer::Unauthorized { .. } => Word::Sick(Sick::Auth, none),
         Answer::Misplaced { .. } => Word::Sick(Sick::Config, none),
         Answer::Cut(_) => Word::Nothing,
-        Answer::Advanced(_) => panic!("the twins carry no files"),
+        Answer::Advanced(_) | Answer::Unready { .. } | Answer::Withheld { .. } => panic!("the twins carry no files"),
         Answer::Status { code, retry_after, .. } => {
             if [401, 403, 407].contains(code) {
                 Word::Sick(Sick::Auth, none)

@@ -247,6 +247,7 @@ impl MemoryStore {
                     task.attempts += 1;
                 }
                 Settlement::Advanced { due, .. } => (task.row, task.due, task.attempts) = (Row::Pending, *due, 0),
+                Settlement::Postponed { due, .. } => (task.row, task.due) = (Row::Pending, *due),
                 Settlement::Release { .. } => task.row = Row::Pending,
                 Settlement::Failed(_) => task.row = Row::Failed,
             }

@@ -221,7 +221,7 @@ impl Twins {
                 self.tally.released += 1;
                 item.at = if cancelled { At::Ended } else { At::Pending };
             }
-            Settlement::Advanced { .. } => panic!("the twins carry no files"),
+            Settlement::Advanced { .. } | Settlement::Postponed { .. } => panic!("the twins carry no files"),
             Settlement::Retry { due, .. } => {
                 self.tally.retried += 1;
                 item.at = if cancelled { At::Ended } else { At::Pending };

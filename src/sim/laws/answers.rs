@@ -45,7 +45,7 @@ pub(super) fn subject(answer: &Answer) -> Subject {
         | Answer::NoCredential { .. }
         | Answer::Unauthorized { .. }
         | Answer::Misplaced { .. } => Subject::Server,
-        Answer::Cut(_) => Subject::Nothing,
+        Answer::Cut(_) | Answer::Unready { .. } | Answer::Withheld { .. } => Subject::Nothing,
         Answer::Advanced(end) => subject(end),
     }
 }

@@ -127,9 +127,11 @@ fn ends_rightly(ledger: &Ledger, known: &Known, settlement: &Settlement) -> Resu
             | Failure::Dependency
             | Failure::Crashed => Ok(()),
         },
-        Settlement::Done(_) | Settlement::Retry { .. } | Settlement::Advanced { .. } | Settlement::Release { .. } => {
-            Ok(())
-        }
+        Settlement::Done(_)
+        | Settlement::Retry { .. }
+        | Settlement::Advanced { .. }
+        | Settlement::Postponed { .. }
+        | Settlement::Release { .. } => Ok(()),
     }
 }
 
@@ -217,7 +219,10 @@ fn only_the_server_counts(ledger: &Ledger, seen: &Seen<'_>, _: Now) -> Result<()
         let counts = match settlement {
             Settlement::Retry { .. } => true,
             Settlement::Failed(error) => error.failure == Failure::Exhausted,
-            Settlement::Done(_) | Settlement::Release { .. } | Settlement::Advanced { .. } => false,
+            Settlement::Done(_)
+            | Settlement::Release { .. }
+            | Settlement::Advanced { .. }
+            | Settlement::Postponed { .. } => false,
         };
         if counts && !asked { Err(format!("an attempt of {id} is counted without the server's word")) } else { Ok(()) }
     })

@@ -158,11 +158,12 @@ impl Pair {
         let Some(id) = self.random.choice(&self.running).copied() else { return };
         self.running.retain(|other| *other != id);
         let error = |failure| TaskError { failure, words: "words".to_owned() };
-        let settlement = match self.random.u32(0..6) {
+        let settlement = match self.random.u32(0..7) {
             0 | 1 => Settlement::Done(TaskResult::default()),
             2 => Settlement::Retry { due: now + Duration::from_secs(self.random.u64(0..100)), error: String::new() },
             3 => Settlement::Advanced { due: now, error: String::new() },
-            4 => Settlement::Release { cause: String::new() },
+            4 => Settlement::Postponed { due: now, error: String::new() },
+            5 => Settlement::Release { cause: String::new() },
             _ => Settlement::Failed(error(Failure::Rejected)),
         };
         let settlements = vec![(id, settlement)];

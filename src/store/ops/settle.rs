@@ -60,9 +60,11 @@ fn note_arrival(work: &mut Work<'_>, row: &Row, settlement: &Settlement, now: Wa
             }
             work.note_history(row.seq, now, "arrived-after-cancel", "")
         }
-        Settlement::Retry { .. } | Settlement::Advanced { .. } | Settlement::Release { .. } | Settlement::Failed(_) => {
-            Ok(())
-        }
+        Settlement::Retry { .. }
+        | Settlement::Advanced { .. }
+        | Settlement::Postponed { .. }
+        | Settlement::Release { .. }
+        | Settlement::Failed(_) => Ok(()),
     }
 }
 
@@ -81,6 +83,11 @@ fn settle_running(work: &mut Work<'_>, mut row: Row, settlement: &Settlement, no
         Settlement::Advanced { due, error } => {
             work.note_history(row.seq, now, "advanced", error)?;
             let how = Return { due: micros(*due), attempts: 0, crashes: 0, error };
+            work.comes_back(row, &how, now)
+        }
+        Settlement::Postponed { due, error } => {
+            work.note_history(row.seq, now, "postponed", error)?;
+            let how = Return { due: micros(*due), attempts: row.attempts, crashes: 0, error };
             work.comes_back(row, &how, now)
         }
         Settlement::Release { cause } => {

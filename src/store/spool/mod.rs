@@ -18,6 +18,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Weak};
 
 use rusqlite::Connection;
@@ -44,6 +45,8 @@ pub(super) struct Spool {
     copies_broom: Arc<Broom>,
     lines: Arc<Lines>,
     held: Arc<Held>,
+    /// Whether the space is there that is kept aside for the database.
+    reserve: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Spool {
@@ -107,13 +110,13 @@ impl Drop for Share {
 impl Spool {
     /// The spool in `folder`, and `copies` beside it, which are made if they are not there. Nothing new comes before this
     /// returns: what lies there now is old.
-    pub(super) fn open(folder: &Path, copies: &Path, held: Arc<Held>) -> io::Result<Self> {
+    pub(super) fn open(folder: &Path, copies: &Path, held: Arc<Held>, reserve: Arc<AtomicBool>) -> io::Result<Self> {
         for folder in [folder, copies] {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         }
         let (broom, copies_broom) = (Arc::new(Broom::new(folder)?), Arc::new(Broom::new(copies)?));
         let (folder, copies) = (folder.to_owned(), copies.to_owned());
-        Ok(Self { folder, copies, broom, copies_broom, lines: Arc::default(), held })
+        Ok(Self { folder, copies, broom, copies_broom, lines: Arc::default(), held, reserve })
     }
 
     /// Where the files lie.
@@ -124,6 +127,11 @@ impl Spool {
     /// Where what is sent in their place lies.
     pub(super) fn copies(&self) -> &Path {
         &self.copies
+    }
+
+    /// Whether what space there is is for ends alone.
+    pub(super) fn is_full(&self) -> bool {
+        !self.reserve.load(Relaxed)
     }
 
     /// Something is about to be made of this task's file.
@@ -140,11 +148,13 @@ impl Spool {
     pub(super) fn share(&self, from: TaskId, to: TaskId) -> io::Result<()> {
         let (old, new) = (self.folder.join(from.to_string()), self.folder.join(to.to_string()));
         self.broom.expect(to);
-        if std::fs::hard_link(&old, &new).is_err() {
+        let shared = std::fs::hard_link(&old, &new).or_else(|_| {
             std::fs::copy(&old, &new)?;
-            File::open(&new)?.sync_all()?;
-        }
-        File::open(&self.folder)?.sync_all()
+            File::open(&new)?.sync_all()
+        });
+        let kept = shared.and_then(|()| File::open(&self.folder)?.sync_all());
+        // No task will need it: half a copy of it takes space that others wait for.
+        kept.inspect_err(|_| self.broom.sweep([to]))
     }
 
     /// Removes what no task needs.

@@ -47,6 +47,22 @@ fn an_upload_that_came_further_keeps_its_backoff_under_its_key_and_through_a_res
 }
 
 #[test]
+fn what_the_device_was_not_ready_for_waits_with_the_count_that_it_had() {
+    let mut rig = Rig::new();
+    let id = rig.add(task());
+    let due = |at| START + seconds(at);
+    rig.claim(1, START);
+    rig.settle(id, Settlement::Retry { due: due(10), error: "busy".to_owned() }, START);
+    rig.claim(1, due(10));
+    rig.settle(id, Settlement::Postponed { due: due(60), error: "full".to_owned() }, due(10));
+    assert_eq!((rig.get(id).attempts, rig.get(id).last_error.as_str()), (1, "full"));
+    rig = rig.reopen(due(11));
+    assert_eq!(rig.claim(1, due(59)), []);
+    assert_eq!(rig.claim(1, due(60)), [id]);
+    assert_eq!(rig.events(id), ["retry", "postponed"]);
+}
+
+#[test]
 fn a_cancelled_running_head_holds_its_key_until_its_attempt_is_settled() {
     let rig = Rig::new();
     let (first, second) = (rig.add(keyed("k")), rig.add(keyed("k")));

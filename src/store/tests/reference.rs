@@ -158,6 +158,7 @@ impl Reference {
             (Now::Running, Settlement::Advanced { due, .. }) => {
                 (entry.now, entry.due, entry.attempts) = (Now::Pending, *due, 0);
             }
+            (Now::Running, Settlement::Postponed { due, .. }) => (entry.now, entry.due) = (Now::Pending, *due),
             (Now::Running, Settlement::Release { .. }) => entry.now = Now::Pending,
             (Now::Running, Settlement::Failed(error)) => entry.now = Now::Failed(error.failure),
             (Now::Pending | Now::Done | Now::Failed(_) | Now::Cancelled, _) => {}

@@ -87,13 +87,13 @@ fn bits_that_flip_at_random_end_no_daemon() {
 }
 
 /// The process that works on a picture for the daemon.
-fn worker(device: &Device<'_>) -> Option<Pid> {
+pub(super) fn worker(device: &Device<'_>) -> Option<Pid> {
     let pid = device.pid();
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
     children.split_whitespace().find_map(|child| Pid::from_raw(child.parse().ok()?))
 }
 
-fn until_worker(device: &Device<'_>) -> Pid {
+pub(super) fn until_worker(device: &Device<'_>) -> Pid {
     let begun = std::time::Instant::now();
     loop {
         if let Some(worker) = worker(device) {

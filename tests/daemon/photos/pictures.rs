@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use ferryd::demo::{Behaviour, Server, Upload, UploadState};
 use serde_json::{Map, Value};
@@ -124,6 +125,15 @@ pub(super) fn finished(server: &Server, id: &str) -> Option<Upload> {
 pub(super) fn until_more_than(device: &Device<'_>, server: &Server, bytes: u64) {
     let has_more = |uploads: &[Upload]| uploads.last().is_some_and(|upload| upload.offset > bytes);
     assert!(server.wait_until(|log| has_more(log.uploads()), HANG), "{:?}\n{}", server.uploads(), device.log());
+}
+
+/// Blocks until nothing lies in this folder of the state directory: removing is another thread's matter.
+pub(super) fn until_empty(device: &Device<'_>, folder: &str) {
+    let (folder, begun) = (device.state().join(folder), Instant::now());
+    while fs::read_dir(&folder).expect("a folder").count() > 0 {
+        assert!(begun.elapsed() < HANG, "{}: {:?}\n{}", folder.display(), fs::read_dir(&folder), device.log());
+        std::thread::yield_now();
+    }
 }
 
 /// How alike two pictures of one size are: the mean of SSIM (Wang et al., IEEE TIP 2004) over blocks of 8 by 8 pixels, of

@@ -9,10 +9,15 @@ use ferryd::demo::{Server, UploadState};
 
 const STRIP: &str = "strip_gps = true";
 
-fn placed(device: &Device<'_>, name: &str, arguments: &str) -> std::path::PathBuf {
+pub(super) fn placed(device: &Device<'_>, name: &str, arguments: &str) -> std::path::PathBuf {
     let path = photo(device, name, arguments);
+    tag_a_place(&path);
+    path
+}
+
+pub(super) fn tag_a_place(path: &Path) {
     tag(
-        &path,
+        path,
         &[
             "-Make=Ferry",
             "-Orientation#=8",
@@ -27,11 +32,10 @@ fn placed(device: &Device<'_>, name: &str, arguments: &str) -> std::path::PathBu
             "-XMP-dc:Title=Lake",
         ],
     );
-    assert!(says_a_place(&path));
-    path
+    assert!(says_a_place(path));
 }
 
-fn says_a_place(path: &Path) -> bool {
+pub(super) fn says_a_place(path: &Path) -> bool {
     let said = run("exiftool", &["-a", "-G1", "-gps*", "-XMP-exif:all", text(path)]);
     !String::from_utf8(said).expect("it works").trim().is_empty()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sha2::{Digest, Sha256};
 
-use super::pictures::{device, keep, photo, real, run, send, similarity, tag, tags, text};
+use super::pictures::{device, keep, photo, real, run, send, similarity, tag, tags, text, until_empty};
 use crate::device::tell;
 
 #[test]
@@ -37,7 +37,7 @@ fn real_photos_arrive_smaller_alike_and_with_all_they_say() {
             assert_eq!(tags(&arrived), tags(&path), "{name}");
         }
     }
-    assert_eq!(fs::read_dir(device.state().join("spool")).unwrap().count(), 0, "{}", device.log());
+    until_empty(&device, "spool");
 }
 
 /// A colour profile of several segments, with a head that programs believe.

@@ -151,6 +151,7 @@ impl Ledger {
             Settlement::Advanced { due, .. } => {
                 (known.stands, known.counted, known.due) = (Stands::Waits, 0, *due);
             }
+            Settlement::Postponed { due, .. } => (known.stands, known.due) = (Stands::Waits, *due),
             Settlement::Retry { due, .. } => {
                 (known.stands, known.counted, known.due) = (Stands::Waits, known.counted + 1, *due);
             }
