@@ -38,7 +38,7 @@ fn any_picture_is_refused_by_name_or_comes_out_as_it_looked() {
                 return;
             }
             let (before, mut copy) = (file.clone(), Vec::new());
-            let made = encode(&mut file, &recipe, recipe.quality.expect("one"), &mut copy);
+            let made = encode(&mut file, &recipe, recipe.quality.expect("one"), &mut copy).expect("memory takes it");
             assert!(file == before, "it may still have to go");
             match (made, &picture) {
                 (Ok(()), Ok(picture)) => assert_is_a_copy(&copy, &file, picture, &recipe),
