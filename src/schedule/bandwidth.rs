@@ -7,7 +7,7 @@
 //! - **The estimate** is the geometric mean of the measurements kept, each weighing half as much as the one after it: a rate
 //!   that changes tenfold is followed in three measurements, up as fast as down.
 //! - **Reliability** is the share of requests that came through (the last ten count most), times the share of segments
-//!   that were not lost.
+//!   that were not lost. Losses alone keep nothing waiting: what gets through in spite of them is the speed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -49,6 +49,10 @@ const LAST: f64 = 0.1;
 /// a connection that begins loses some to a short queue before it knows the link (slow start).
 const SEGMENTS: f64 = 2_000.0;
 const PRIOR: f64 = 400.0;
+
+/// Losses take no more than that of reliability: as much as makes photos small, and no more. A queue of the device's own may
+/// drop the same segment ten times within a moment, on a link that is as fast as ever.
+const LEAST_ARRIVED: f64 = 0.7;
 
 /// What was measured longer ago keeps nothing from going: it may be better by now.
 pub(super) const DOUBTED_AFTER: Duration = Duration::from_secs(10 * 60);
@@ -198,7 +202,7 @@ impl Link {
     }
 
     fn reliability(&self) -> Option<f64> {
-        let arrived = 1.0 - self.lost / (self.segments + PRIOR);
+        let arrived = (1.0 - self.lost / (self.segments + PRIOR)).max(LEAST_ARRIVED);
         self.through.map(|through| (through * arrived).clamp(0.0, 1.0))
     }
 
@@ -530,6 +534,16 @@ mod tests {
         let mut fresh = Link::new();
         fresh.learn(&Sample { segments: 3, lost: 1, ..ends(Passage::Through) }, now(1));
         assert!(fresh.estimate().reliability.is_some_and(|share| share > 0.9), "one lost segment is no share");
+    }
+
+    #[test]
+    fn what_loses_much_and_is_fast_takes_small_photos_also_after_a_cut() {
+        let mut link = Link::new();
+        link.learn(&Sample { segments: 315, lost: 42, passage: Passage::Through, ..going(262_437, 0.42) }, now(0));
+        link.learn(&Sample { passage: Passage::Broke, ..Sample::default() }, now(1));
+        // Seen on a link of 5 Mbit/s whose queue the device itself overran.
+        link.learn(&Sample { segments: 5_344, lost: 4_649, passage: Passage::Through, ..going(524_586, 0.87) }, now(2));
+        assert_eq!(link.strategy(now(2).moment), UploadStrategy::Conservative, "{link:?}");
     }
 
     #[test]

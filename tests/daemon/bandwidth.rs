@@ -55,7 +55,7 @@ fn finds_once(kilobits: u32, size: usize, strategy: &str) -> bool {
     let found = device
         .until("its speed is known", |device| Some(device.shown("Bandwidth")).filter(|shown| shown["MeasuredAt"] != 0));
     tell(format_args!("{link} Mbit/s: {found}"));
-    if found["Reliability"].as_f64().is_some_and(|share| share <= 0.6) {
+    if found["Reliability"].as_f64().is_some_and(|share| share < 0.8) {
         return false;
     }
     let share = found["UploadSpeed"].as_f64().expect("a number") / link;

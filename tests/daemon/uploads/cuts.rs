@@ -112,7 +112,8 @@ fn play(way: &Way) {
         (way.mend)(&pair);
         let flows = until_bytes_flow(&server, had, begun);
         device.until_done(&ids);
-        tell(format_args!("cut of {seconds} s by {}: bytes flow {flows:?} after it", way.name));
+        let reliability = device.shown("Bandwidth")["Reliability"].as_f64().expect("a number");
+        tell(format_args!("cut of {seconds} s by {}: bytes flow {flows:?} after it, {reliability:.2}", way.name));
         files.push(bytes);
         assert_arrived(&server, &files);
     }
