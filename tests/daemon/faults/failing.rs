@@ -188,7 +188,7 @@ fn a_sync_that_failed_is_not_made_good_by_one_that_succeeds() {
 #[test]
 fn a_sync_that_failed_unseen_is_not_made_good_by_one_that_succeeds() {
     // The thread that starts the daemon makes fewer.
-    for number in if is_soak() { 12..=60 } else { 12..=15 } {
+    for number in if is_soak() { 12..=24 } else { 12..=15 } {
         let fault = format!("fdatasync:delay_enter=1000000:when={number}");
         let (recording, came) = play(&fault);
         judge(&fault, recording, &came);
