@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::reference::{At, Item, ProbeRange, Reference};
 use super::rig::*;
+use super::shown::a_task;
 use crate::model::{
     Answer, AnswerMode, Assume, AttemptId, Battery, BatteryFloor, Config, Connectivity, Cut, Hold, HoldId, ItemOutcome,
-    ItemResult, Metered, Network, NetworkNeed, Now, Overrides, Owner, Pause, Power, Settlement, Standing, StrategyName,
-    Task, TaskId, WallTime, World,
+    ItemResult, Metered, Network, NetworkNeed, Now, Overrides, Owner, Pause, Power, Settlement, StrategyName, Task,
+    TaskId, WallTime, World,
 };
 use crate::schedule::{Control, Input, Wake};
 
@@ -448,19 +449,11 @@ impl Twins {
         let waits_for = waits_for.map(|other| other.id).last().into_iter().collect();
         Task {
             id: item.id,
-            owner: Owner(1000),
-            app: String::new(),
             strategy: item.strategy.clone(),
             overrides: item.overrides,
-            standing: Standing::Pending { due: item.due, waits_for },
             created: WallTime::default(),
             attempts: item.attempts,
-            last_error: String::new(),
-            size: 2,
-            key: None,
-            tags: Vec::new(),
-            after: Vec::new(),
-            expires: None,
+            ..a_task("metadata", item.due, waits_for)
         }
     }
 

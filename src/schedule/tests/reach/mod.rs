@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rig::*;
+use super::shown::a_task;
 use crate::model::{
     Answer, AttemptId, BackendConfig, Block, Config, Connectivity, CountsByStrategy, Credential, Finding, Network,
-    Overrides, Owner, ProbeConfig, Reason, Settlement, Standing, Task, TaskId, WallTime, World,
+    ProbeConfig, Reason, Settlement, Task, TaskId, WallTime, World,
 };
 use crate::schedule::{Control, Input, Wake};
 
@@ -74,22 +75,7 @@ fn illness(rig: &Rig, name: &str) -> Option<Reason> {
 }
 
 fn rows(rig: &Rig, name: &str, id: TaskId) -> Vec<Block> {
-    let task = Task {
-        id,
-        owner: Owner(0),
-        app: String::new(),
-        strategy: strategy(name),
-        overrides: Overrides::default(),
-        standing: Standing::Pending { due: WallTime::default(), waits_for: Vec::new() },
-        created: WallTime::default(),
-        attempts: 0,
-        last_error: String::new(),
-        size: 2,
-        key: None,
-        tags: Vec::new(),
-        after: Vec::new(),
-        expires: None,
-    };
+    let task = Task { id, ..a_task(name, WallTime::default(), Vec::new()) };
     rig.core.explain(&task, &Default::default(), rig.now)
 }
 
