@@ -255,7 +255,7 @@ impl Scheduler {
             self.reach.forget_findings(now);
         }
         self.config = config;
-        self.configure_spreads();
+        self.configure_spreads(now.moment);
         self.configured = now.wall;
         self.see_reach();
     }

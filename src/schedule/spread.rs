@@ -65,11 +65,13 @@ pub(super) fn at_start(config: &Config) -> BTreeMap<StrategyName, Spread> {
 
 impl Scheduler {
     /// Follows what strategies say of it now.
-    pub(super) fn configure_spreads(&mut self) {
+    pub(super) fn configure_spreads(&mut self, now: Moment) {
         let delayed = |name: &StrategyName| self.config.strategies.get(name).is_some_and(is_delayed);
         self.spreads.retain(|name, _| delayed(name));
         for strategy in self.config.strategies.values().filter(|strategy| is_delayed(strategy)) {
-            self.spreads.entry(strategy.name.clone()).or_insert_with(Spread::new);
+            let spread = self.spreads.entry(strategy.name.clone()).or_insert_with(Spread::new);
+            let latest = now + strategy.randomized_delay;
+            spread.drawn = spread.drawn.map(|drawn| Drawn { until: drawn.until.min(latest), ..drawn });
         }
     }
 

@@ -145,3 +145,12 @@ fn a_delay_that_is_configured_away_is_over_and_a_new_one_holds_from_the_next_out
     rig.enqueue("analytics", 1);
     wait_for_it(&mut rig);
 }
+
+#[test]
+fn a_delay_that_is_made_shorter_holds_for_what_waits_already() {
+    let mut rig = settled(60 * MINUTE);
+    be_away(&mut rig, 60 * MINUTE);
+    rig.enqueue("analytics", 1);
+    rig.feed(Input::Control(Control::Configure(delayed(SECOND).into())));
+    assert!(wait_for_it(&mut rig) <= SECOND);
+}
