@@ -241,6 +241,8 @@ fn what_a_network_bears_is_remembered_while_the_device_is_on_another() {
     device.until_done(&ids);
     let unknown = |shown: &Value| shown["UploadSpeed"] == 0.0;
     assert!(!unknown(&device.shown("Bandwidth")));
+    let history = |device: &mut Device<'_>| device.call("Bandwidth", "History", &()).expect("measurements").remove(0);
+    let before = history(&mut device);
     // The same server by way of a router: another network, of which nothing is known.
     pair.device.ip(&format!("address del {}/24 dev {}", Pair::DEVICE, Pair::UPLINK));
     pair.device.ip(&format!("address add {}/32 dev {}", Pair::DEVICE, Pair::UPLINK));
@@ -252,6 +254,9 @@ fn what_a_network_bears_is_remembered_while_the_device_is_on_another() {
     pair.device.ip(&format!("address add {}/24 dev {}", Pair::DEVICE, Pair::UPLINK));
     device.until("the first one is known again", |device| (!unknown(&device.shown("Bandwidth"))).then_some(()));
     assert_eq!(server.uploads().len(), 1, "by nothing that was sent");
+    // One may have come after the task's end.
+    let (before, after) = (before.as_array().expect("some"), history(&mut device));
+    assert!(after.as_array().is_some_and(|after| after.starts_with(before)), "{after} after {before:?}");
 }
 
 #[test]
