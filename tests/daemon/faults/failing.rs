@@ -213,3 +213,21 @@ fn kill_in_sync(process: u32) {
     // It may have ended.
     let _ = kill_process(process, Signal::KILL);
 }
+
+/// What a start writes, the WAL anew among it, may take space, which is the reserve's on a full disk.
+#[test]
+fn a_start_on_a_full_disk_goes_on_with_what_was_left() {
+    let mut recording = Recording::new("full at the next start");
+    recording.switch_on();
+    recording.device.call_strategy("metadata", "Pause", &none()).expect("paused");
+    let ids = recording.enqueue("metadata", vec![r#"{"n":1}"#.to_owned()]);
+    // Each of what it writes in turn; the last of these is beyond them.
+    for number in 1..=16 {
+        recording.kill();
+        let fault = format!("pwrite64:error=ENOSPC:when={number}");
+        assert!(recording.starts_with(std::slice::from_ref(&fault)), "{fault}\n{}", recording.device.log());
+    }
+    recording.device.call_strategy("metadata", "Resume", &none()).expect("resumed");
+    recording.device.until_done(&ids);
+    recording.kill();
+}
